@@ -1,0 +1,197 @@
+"""A log of events as bytes: plain while it is live, independent zstd frames once sealed.
+
+A sealed log is a row of zstd frames, each holding whole lines of about 64 KiB, so the events of one
+test are reached without decoding the rest: the manifest lists each frame's compressed and raw size.
+The frames in a row are an ordinary `.zst` file: `zstdcat events.ndjson.zst` prints the log.
+
+An offset is a byte position in the raw (decompressed) log; it is the same before and after sealing.
+"""
+
+from __future__ import annotations
+
+import bisect
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from bundler.errors import DamagedRecording, HostileRecording
+from bundler.events import MAX_LINE_BYTES
+
+FRAME_BYTES = 64 * 1024
+LEVEL = 3
+MAX_WINDOW_BYTES = 8 << 20
+MAX_RAW_BYTES = 16 << 30
+_READ_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: where it begins, its bytes without the newline, and what is wrong with it.
+
+    `problem` is empty for a whole line; `torn` for a last one without its end; `too long` for one
+    over the limit, whose bytes are not kept.
+    """
+
+    offset: int
+    content: bytes
+    problem: str = ""
+
+
+class EventLog(Protocol):
+    """What every log can do; `lines` may be called again and starts anew."""
+
+    def lines(self) -> Iterator[Line]:
+        """Yield every line in order."""
+        ...
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at an offset."""
+        ...
+
+
+class PlainLog:
+    """A log in a file, or in memory; a live one may grow between two readings."""
+
+    def __init__(self, source: Path | bytes) -> None:
+        self._source = source
+        self._file: IO[bytes] | None = None
+
+    def lines(self) -> Iterator[Line]:
+        """Yield every line that is there now."""
+        with self._open() as file:
+            yield from split_lines(iter(lambda: file.read(_READ_BYTES), b""))
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at an offset."""
+        if self._file is None:
+            self._file = self._open()
+        self._file.seek(offset)
+        return self._file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n")
+
+    def _open(self) -> IO[bytes]:
+        return (
+            io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
+        )
+
+
+class FramedLog:
+    """A sealed log, its compressed bytes in memory, its raw bytes decoded a frame at a time."""
+
+    def __init__(self, compressed: bytes, frames: Sequence[tuple[int, int]] = ()) -> None:
+        self._compressed = compressed
+        self._frames = list(frames) if self._agree(frames) else []
+        self._starts = list(itertools.accumulate((raw for _, raw in self._frames), initial=0))
+        self._positions = list(itertools.accumulate((size for size, _ in self._frames), initial=0))
+        self._cached: tuple[int, bytes] = (-1, b"")
+
+    def lines(self) -> Iterator[Line]:
+        """Yield every line; a damaged frame ends them with DamagedRecording."""
+        return split_lines(self._chunks())
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at an offset."""
+        index = bisect.bisect_right(self._starts, offset) - 1
+        if not 0 <= index < len(self._frames):
+            return self._line_from_start(offset)
+        if self._cached[0] != index:
+            self._cached = (index, self._frame(index))
+        raw = self._cached[1]
+        begin = offset - self._starts[index]
+        end = raw.find(b"\n", begin)
+        return raw[begin : end if end >= 0 else len(raw)]
+
+    def _agree(self, frames: Sequence[tuple[int, int]]) -> bool:
+        """Whether a manifest's table can be true: it is a stranger's data, and only a short cut."""
+        sane = all(size > 0 and 0 < raw <= 2 * MAX_LINE_BYTES for size, raw in frames)
+        return sane and sum(size for size, _ in frames) == len(self._compressed)
+
+    def _frame(self, index: int) -> bytes:
+        begin, raw = self._positions[index], self._starts[index + 1] - self._starts[index]
+        part = self._compressed[begin : begin + self._frames[index][0]]
+        content = b"".join(decompressed(io.BytesIO(part), limit=raw))
+        if len(content) != raw:
+            raise DamagedRecording(f"events.ndjson.zst: frame {index} holds {len(content)} bytes")
+        return content
+
+    def _chunks(self) -> Iterator[bytes]:
+        return decompressed(io.BytesIO(self._compressed), limit=MAX_RAW_BYTES)
+
+    def _line_from_start(self, offset: int) -> bytes:
+        for line in self.lines():
+            if line.offset >= offset:
+                return line.content
+        return b""
+
+
+def decompressed(
+    source: IO[bytes], *, limit: int, what: str = "events.ndjson.zst"
+) -> Iterator[bytes]:
+    """Yield the raw bytes of zstd frames in a row, at most `limit` of them.
+
+    Raises HostileRecording past the limit or at a window over 8 MiB, DamagedRecording at bytes that
+    are no zstd. A cut frame just ends (the library does not tell): the log's own end proves it.
+    """
+    import zstandard
+
+    total = 0
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    try:
+        with decompressor.stream_reader(source, read_across_frames=True) as reader:
+            while chunk := reader.read(_READ_BYTES):
+                total += len(chunk)
+                if total > limit:
+                    raise HostileRecording(f"{what} unpacks to more than {limit} bytes")
+                yield chunk
+    except zstandard.ZstdError as error:
+        if "memory" in str(error):
+            message = f"{what} asks for a window over {MAX_WINDOW_BYTES} bytes"
+            raise HostileRecording(message) from None
+        raise DamagedRecording(f"{what} is damaged: {error}") from None
+
+
+def split_lines(chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
+    """Split bytes on `\\n` alone, keeping at most `limit` bytes of a line in memory."""
+    offset, rest, skipping = 0, b"", False
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for content in whole:
+            if skipping or len(content) >= limit:
+                skipping = False
+                yield Line(offset, b"", "too long")
+            else:
+                yield Line(offset, content)
+            offset += len(content) + 1
+        if len(rest) >= limit:
+            # Past the limit only the length counts; `offset` moves so that later lines keep theirs.
+            offset, rest, skipping = offset + len(rest), b"", True
+    if skipping:
+        yield Line(offset, b"", "too long")
+    elif rest:
+        yield Line(offset, rest, "torn")
+
+
+def seal_frames(lines: Iterable[bytes], target: IO[bytes]) -> list[tuple[int, int]]:
+    """Write whole raw lines (each with its newline) as frames; return the sizes of each frame."""
+    import zstandard
+
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
+    frames: list[tuple[int, int]] = []
+    pending: list[bytes] = []
+    size = 0
+
+    def flush() -> None:
+        frame = compressor.compress(b"".join(pending))
+        frames.append((target.write(frame), size))
+
+    for line in lines:
+        if pending and size + len(line) > FRAME_BYTES:
+            flush()
+            pending, size = [], 0
+        pending.append(line)
+        size += len(line)
+    if pending:
+        flush()
+    return frames

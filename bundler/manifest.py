@@ -1,0 +1,235 @@
+"""The documents of a bundle: manifest.json, summary.json, environment.json, the repro manifest.
+
+Each document opens with `format {major, minor}`. Another major is refused, naming the version that
+reads it; a newer minor is read, and what is not known here is kept when the document is rewritten.
+`schemas/*.json` describe every field; a test holds them against the types below.
+
+History: 1.0, first version.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from bundler.errors import DamagedRecording, TooNewRecording
+from bundler.results import Results
+from bundler.seeds import show_seed
+
+FORMAT_MAJOR = 1
+FORMAT_MINOR = 0
+
+
+class Format(msgspec.Struct, frozen=True):
+    """The version of the bundle format."""
+
+    major: int = FORMAT_MAJOR
+    minor: int = FORMAT_MINOR
+
+
+class Command(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was run, where: the words as given, the directory, the runner that was recognised."""
+
+    argv: list[str]
+    cwd: str
+    runner: str = "command"
+    project: str | None = None
+
+
+class Parent(msgspec.Struct, frozen=True):
+    """The run that this one reruns."""
+
+    run_id: str
+
+
+class RunStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the run ended: `state` is a `bundler.results.Status`; one of exit code and signal is set."""
+
+    state: str
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+
+
+class Log(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The event log: how many events, whether it ends as it should, and the sizes of its frames.
+
+    `frames` holds, for each zstd frame of a sealed log, its compressed and its raw size in bytes.
+    """
+
+    events: int = 0
+    complete: bool = False
+    damaged_lines: int = 0
+    frames: list[tuple[int, int]] = []
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One file of the bundle: its name in the tree, its size in bytes, its SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class RunManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """manifest.json of a run bundle. Times are RFC 3339 in UTC; durations are microseconds."""
+
+    format: Format
+    run_id: str
+    seed: int
+    seed_hex: str
+    created_at: str
+    command: Command
+    status: RunStatus
+    kind: str = "run"
+    seed_imposed: bool = False
+    finished_at: str | None = None
+    duration_us: int | None = None
+    parent: Parent | None = None
+    recorder: dict[str, str] = {}
+    source: dict[str, Any] | None = None
+    ci: dict[str, str] | None = None
+    counts: dict[str, int] = {}
+    log: Log = Log()
+    members: list[Member] = []
+
+
+class SummaryRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One test in summary.json: the fold of all its attempts."""
+
+    test_id: str
+    verdict: str
+    attempts: int
+    duration_us: int
+    session: str = ""
+    occurrence: int = 1
+    seed: int | None = None
+    worker: str | None = None
+    order: int | None = None
+
+
+class ReproManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The repro manifest of one test under one seed, contract v1.
+
+    `invariant_ids` and `artifact_paths` are sorted and unique, and always written; paths are
+    relative to the test bundle. `replay_command` is for people to read; nothing ever executes it.
+    """
+
+    schema_version: int
+    seed: int
+    scenario_id: str
+    invariant_ids: list[str]
+    trace_fingerprint: int
+    replay_command: str
+    failure_class: str
+    artifact_paths: list[str]
+    passed: bool
+    entropy_seed: int | None = None
+    config_hash: int | None = None
+    input_digest: int | None = None
+    oracle_violations: list[str] | None = None
+    subsystem: str | None = None
+    invariant: str | None = None
+    trace_file: str | None = None
+    input_file: str | None = None
+    env_snapshot: list[tuple[str, str]] | None = None
+    phases_executed: list[str] | None = None
+    failure_reason: str | None = None
+    adapter: str | None = None
+    replay_metadata: dict[str, Any] | None = None
+    seed_lineage: dict[str, Any] | None = None
+    seed_hex: str | None = None
+    run_id: str | None = None
+    format: Format | None = None
+
+
+def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
+    """Return the manifest of manifest.json's bytes, and the whole document, unknown fields too.
+
+    Raises DamagedRecording where it is not a run manifest, TooNewRecording at another major.
+    """
+    document = parse_document(raw, "manifest.json")
+    check_format(document, "manifest.json")
+    try:
+        manifest = msgspec.convert(document, RunManifest)
+    except msgspec.ValidationError as error:
+        raise DamagedRecording(f"manifest.json does not fit its schema: {error}") from None
+    if not 0 <= manifest.seed < 1 << 64:
+        raise DamagedRecording("manifest.json: seed is outside u64")
+    return manifest, document
+
+
+def parse_document(raw: bytes, name: str) -> dict[str, Any]:
+    """Return the object in a JSON document. Raises DamagedRecording where there is none."""
+    try:
+        document = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise DamagedRecording(f"{name} is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise DamagedRecording(f"{name} is not a JSON object")
+    return document
+
+
+def check_format(document: dict[str, Any], name: str) -> None:
+    """Refuse a document of another major format version."""
+    version = document.get("format")
+    major = version.get("major") if isinstance(version, dict) else None
+    if not isinstance(major, int) or isinstance(major, bool):
+        raise DamagedRecording(f"{name} names no format version")
+    if major != FORMAT_MAJOR:
+        raise TooNewRecording(
+            f"{name} has format {major}, and this program reads format {FORMAT_MAJOR}",
+            hint=f"Install seedbundle {major}.x, which reads it.",
+        )
+
+
+def to_document(manifest: msgspec.Struct, known: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the document of a struct, keeping from `known` what is not a field of it."""
+    document: dict[str, Any] = msgspec.to_builtins(manifest)
+    return _keep_unknown(known or {}, document, manifest)
+
+
+def _keep_unknown(
+    known: dict[str, Any], document: dict[str, Any], struct: object
+) -> dict[str, Any]:
+    fields = set(getattr(struct, "__struct_fields__", ()))
+    for name, value in known.items():
+        if name not in fields:
+            document[name] = value
+        elif isinstance(value, dict) and isinstance(getattr(struct, name), msgspec.Struct):
+            document[name] = _keep_unknown(value, document.get(name, {}), getattr(struct, name))
+    return document
+
+
+def encode_document(document: dict[str, Any]) -> bytes:
+    """Return the bytes of a document: ASCII JSON for people, two spaces deep, a newline at the end."""
+    return json.dumps(document, indent=2, allow_nan=False).encode("ascii") + b"\n"
+
+
+def summary_document(manifest: RunManifest, results: Results) -> dict[str, Any]:
+    """Return summary.json: the fold's counts, and one row a test in the order of the results."""
+    rows = [
+        SummaryRow(
+            test_id=test.test_id,
+            verdict=test.verdict.value,
+            attempts=len(test.attempts),
+            duration_us=test.duration_us,
+            session=test.session,
+            occurrence=test.occurrence,
+            seed=test.seed,
+            worker=test.worker,
+            order=test.order,
+        )
+        for test in results.tests
+    ]
+    return {
+        "format": msgspec.to_builtins(manifest.format),
+        "run_id": manifest.run_id,
+        "seed": manifest.seed,
+        "seed_hex": show_seed(manifest.seed),
+        "status": msgspec.to_builtins(manifest.status),
+        "counts": results.counts,
+        "tests": msgspec.to_builtins(rows),
+    }

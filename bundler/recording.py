@@ -1,0 +1,99 @@
+"""The hub: one recording of a run, whoever recorded it, as everything else sees it.
+
+A reader makes one; replay, show, list, rerun, export and the store take it. A foreign format's reader
+translates into the same events, so there is one way to look at a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bundler.eventlog import EventLog
+from bundler.events import Event, decode_line, text_bytes
+from bundler.manifest import RunManifest
+from bundler.results import Results, fold
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A piece of output: which stream, in which phase (of a test), its bytes, and what was cut.
+
+    `omitted_bytes` is how much was cut between the piece before and this one.
+    """
+
+    stream: str
+    phase: str
+    content: bytes
+    omitted_bytes: int
+    ts_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamagedLine:
+    """A line of the log that could not be read: where it begins, and why."""
+
+    offset: int
+    why: str
+
+
+@dataclass
+class Recording:
+    """One run: its manifest, its events as often as asked for, its files by name, its results.
+
+    `document` is manifest.json as it stood, with fields that this version does not know.
+    `where` is what a person would call the place it was read from. `live` is True while the run is
+    still being recorded. `problems` are sentences about what is wrong with it.
+    """
+
+    manifest: RunManifest
+    document: dict[str, Any]
+    log: EventLog
+    files: Mapping[str, bytes]
+    where: str
+    live: bool = False
+    problems: list[str] = field(default_factory=list)
+    damaged_lines: list[DamagedLine] = field(default_factory=list)
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Yield every readable event with its offset; note the lines that are not."""
+        damaged: list[DamagedLine] = []
+        for line in self.log.lines():
+            if line.problem:
+                damaged.append(DamagedLine(line.offset, line.problem))
+                continue
+            try:
+                event = decode_line(line.content)
+            except ValueError as error:
+                damaged.append(DamagedLine(line.offset, str(error)))
+                continue
+            yield line.offset, event
+        self.damaged_lines = damaged
+
+    @cached_property
+    def results(self) -> Results:
+        """The fold of the events, computed once."""
+        return fold(self.events())
+
+    def event_at(self, offset: int) -> Event:
+        """Return the event that begins at an offset. Raises ValueError where none does."""
+        return decode_line(self.log.line_at(offset))
+
+    def outputs(self, offsets: list[int]) -> Iterator[Output]:
+        """Yield the output that the events at these offsets hold; a damaged one is passed over."""
+        for offset in offsets:
+            try:
+                event = self.event_at(offset)
+                data = event.payload()
+                content = text_bytes(data)
+            except ValueError:
+                continue
+            yield Output(
+                stream=str(data.get("stream", "stdout")),
+                phase=str(data.get("phase", "")),
+                content=content,
+                omitted_bytes=int(data.get("omitted_bytes", 0)),
+                ts_us=event.ts_us,
+            )

@@ -1,0 +1,398 @@
+"""The fold: from the events of a run to its tests, attempts, verdicts and counts.
+
+The log is the only truth; everything here is derived from it in one pass, with memory that grows
+with the number of tests but not with their output: an attempt remembers where in the log its output
+stands, not the output itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from bundler.events import Event
+
+
+class Verdict(StrEnum):
+    """What became of a test in a run. All but the last three are also outcomes of an attempt."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERRORED = "errored"
+    SKIPPED = "skipped"
+    XFAILED = "xfailed"
+    XPASSED = "xpassed"
+    TIMED_OUT = "timed_out"
+    CRASHED = "crashed"
+    FLAKY = "flaky"  # failed, then passed
+    UNFINISHED = "unfinished"  # started, never finished
+    NOT_RUN = "not_run"  # collected, never started
+
+
+BAD = frozenset({Verdict.FAILED, Verdict.ERRORED, Verdict.TIMED_OUT, Verdict.CRASHED})
+"""The outcomes of an attempt that did not go well."""
+
+RED = BAD | {Verdict.UNFINISHED}
+"""The verdicts that make a run red; `not_run` is unknown rather than red."""
+
+NOT_PASSING = RED | {Verdict.NOT_RUN}
+
+
+class Status(StrEnum):
+    """How a run ended."""
+
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    NO_TESTS = "no_tests"
+    COLLECTION_FAILED = "collection_failed"
+    USAGE_ERROR = "usage_error"
+    INTERNAL_ERROR = "internal_error"
+    NOT_STARTED = "not_started"  # the command could not be started
+    CANCELLED = "cancelled"  # somebody stopped it: Ctrl-C, SIGTERM, pytest.exit
+    INTERRUPTED = "interrupted"  # it vanished in the middle
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure of an attempt; `phase` is setup, call, teardown or collect."""
+
+    phase: str
+    message: str
+    type: str | None = None
+    traceback: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subtest:
+    """One subtest of an attempt, grouped under its test."""
+
+    name: str
+    outcome: Verdict
+    duration_us: int
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One execution of a test. `outcome` is None while it has not finished."""
+
+    number: int
+    started_us: int
+    worker: str | None = None
+    order: int | None = None
+    finished_us: int | None = None
+    finished_offset: int | None = None
+    outcome: Verdict | None = None
+    setup_us: int | None = None
+    call_us: int | None = None
+    teardown_us: int | None = None
+    reason: str | None = None
+    will_retry: bool = False
+    failures: tuple[Failure, ...] = ()
+    subtests: list[Subtest] = field(default_factory=list)
+    properties: tuple[tuple[str, str], ...] = ()
+    output_offsets: list[int] = field(default_factory=list)
+
+    @property
+    def duration_us(self) -> int:
+        """The sum of its phases, or the time between its two events where no phase is known."""
+        phases = [p for p in (self.setup_us, self.call_us, self.teardown_us) if p is not None]
+        if phases:
+            return sum(phases)
+        return max(0, (self.finished_us or self.started_us) - self.started_us)
+
+
+TestKey = tuple[str, str, int]
+"""Session, test id, occurrence."""
+
+
+@dataclass(slots=True)
+class TestResult:
+    """One test in a run, with every attempt. `order` of appearance is that of the list it is in."""
+
+    __test__ = False
+
+    session: str
+    test_id: str
+    occurrence: int
+    seed: int | None = None
+    file: str | None = None
+    line: int | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    own_events: int = 0
+
+    @property
+    def verdict(self) -> Verdict:
+        """The outcome of the last attempt; flaky where it went well and an earlier one did not."""
+        if not self.attempts:
+            return Verdict.NOT_RUN
+        last = self.attempts[-1].outcome
+        if last is None:
+            return Verdict.UNFINISHED
+        went_well = last in (Verdict.PASSED, Verdict.XPASSED)
+        if went_well and any(a.outcome in BAD or a.outcome is None for a in self.attempts[:-1]):
+            return Verdict.FLAKY
+        return last
+
+    @property
+    def duration_us(self) -> int:
+        """Microseconds of all attempts together."""
+        return sum(attempt.duration_us for attempt in self.attempts)
+
+    @property
+    def worker(self) -> str | None:
+        """The worker of the last attempt."""
+        return self.attempts[-1].worker if self.attempts else None
+
+    @property
+    def order(self) -> int | None:
+        """The place of the last attempt in its worker's sequence, from 0."""
+        return self.attempts[-1].order if self.attempts else None
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionProblem:
+    """A file or node that could not be collected (errored) or skipped itself whole (skipped)."""
+
+    session: str
+    node_id: str
+    outcome: Verdict
+    failures: tuple[Failure, ...] = ()
+    reason: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """One start of a test runner inside a run; `info` is the data of its SessionStarted."""
+
+    id: str
+    info: dict[str, Any] = field(default_factory=dict)
+    started_us: int = 0
+    finished: bool = False
+    exit_status: int | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Results:
+    """All that a run's log says, in the order in which it says it.
+
+    `tests` holds those that started in the order of their start, then those that never did in the
+    order of their collection.
+    """
+
+    tests: list[TestResult] = field(default_factory=list)
+    collected: list[TestKey] = field(default_factory=list)
+    deselected: list[tuple[str, str]] = field(default_factory=list)
+    collection: list[CollectionProblem] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    run_output_offsets: list[int] = field(default_factory=list)
+    started: dict[str, Any] = field(default_factory=dict)
+    finished: dict[str, Any] | None = None
+    events: int = 0
+    last_ts_us: int = 0
+    complete: bool = False
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many tests have each verdict; those with none are left out."""
+        counts: dict[str, int] = {}
+        for test in self.tests:
+            counts[test.verdict] = counts.get(test.verdict, 0) + 1
+        return {verdict.value: counts[verdict] for verdict in Verdict if verdict in counts}
+
+    def with_id(self, test_id: str) -> list[TestResult]:
+        """Every occurrence of a test id, in every session."""
+        return [test for test in self.tests if test.test_id == test_id]
+
+
+def fold(events: Iterable[tuple[int, Event]]) -> Results:
+    """Fold the events of a log, each with its offset in it, into the results of the run.
+
+    An event whose data is not of the expected shape is passed over: its test then shows as
+    unfinished, unless another event settles it. The log is complete if it ends with a RunFinished
+    whose count of events agrees.
+    """
+    folding = _Folding()
+    for offset, event in events:
+        folding.take(offset, event)
+    return folding.end()
+
+
+class _Folding:
+    def __init__(self) -> None:
+        self.results = Results()
+        self.by_key: dict[TestKey, TestResult] = {}
+        self.sessions: dict[str, Session] = {}
+        self.occurrences: dict[tuple[str, str], int] = {}
+
+    def take(self, offset: int, event: Event) -> None:
+        results = self.results
+        results.events += 1
+        results.last_ts_us = max(results.last_ts_us, event.ts_us)
+        results.complete = False
+        handler = _HANDLERS.get(event.event)
+        if handler is None:
+            if event.test_id is not None:
+                self._count_own(event.test_id)
+            return
+        try:
+            handler(self, offset, event, event.payload())
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # of the right type, of the wrong shape: as if the line were damaged
+
+    def end(self) -> Results:
+        for key in self.results.collected:
+            if key not in self.by_key:
+                self.results.tests.append(TestResult(*key))
+        return self.results
+
+    def _count_own(self, test_id: str) -> None:
+        for test in reversed(self.results.tests):
+            if test.test_id == test_id:
+                test.own_events += 1
+                return
+
+    def run_started(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        self.results.started = data
+
+    def run_finished(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        self.results.finished = data
+        self.results.complete = data.get("events") == self.results.events - 1
+
+    def session_started(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        session = Session(str(data["session"]), info=data, started_us=event.ts_us)
+        self.sessions[session.id] = session
+        self.results.sessions.append(session)
+
+    def session_finished(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        session = self.sessions[str(data["session"])]
+        session.finished = True
+        session.exit_status = data.get("exit_status")
+        session.reason = data.get("reason")
+
+    def tests_collected(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        session = str(data["session"])
+        self.results.deselected += [(session, str(i)) for i in data.get("deselected", ())]
+        for test_id in map(str, data.get("selected", ())):
+            occurrence = self.occurrences.get((session, test_id), 0) + 1
+            self.occurrences[session, test_id] = occurrence
+            self.results.collected.append((session, test_id, occurrence))
+
+    def collection_problem(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        failed = event.event == "CollectionFailed"
+        self.results.collection.append(
+            CollectionProblem(
+                session=str(data["session"]),
+                node_id=event.test_id or "",
+                outcome=Verdict.ERRORED if failed else Verdict.SKIPPED,
+                failures=_failures(data),
+                reason=data.get("reason"),
+                file=data.get("file"),
+                line=data.get("line"),
+            )
+        )
+
+    def test_started(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        test = self._test(event, data)
+        test.seed = event.seed
+        test.file, test.line = data.get("file", test.file), data.get("line", test.line)
+        last = test.attempts[-1].number if test.attempts else 0
+        number = max(int(data.get("attempt", 1)), last + 1)
+        test.attempts.append(
+            Attempt(number, event.ts_us, worker=data.get("worker"), order=data.get("order"))
+        )
+
+    def test_output(self, offset: int, event: Event, data: dict[str, Any]) -> None:
+        self._attempt(event, data).output_offsets.append(offset)
+
+    def subtest_finished(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        self._attempt(event, data).subtests.append(
+            Subtest(
+                name=str(data.get("name", "")),
+                outcome=Verdict(data["outcome"]),
+                duration_us=int(data.get("duration_us", 0)),
+                failures=_failures(data),
+            )
+        )
+
+    def test_finished(self, offset: int, event: Event, data: dict[str, Any]) -> None:
+        outcome = Verdict(data["outcome"])
+        failures = _failures(data)
+        attempt = self._attempt(event, data)
+        attempt.finished_us, attempt.finished_offset = event.ts_us, offset
+        attempt.outcome, attempt.failures = outcome, failures
+        attempt.setup_us = data.get("setup_us")
+        attempt.call_us = data.get("call_us")
+        attempt.teardown_us = data.get("teardown_us")
+        attempt.reason = data.get("reason")
+        attempt.will_retry = bool(data.get("will_retry", False))
+        attempt.worker = data.get("worker", attempt.worker)
+        attempt.properties = tuple((str(n), str(v)) for n, v in data.get("properties", ()))
+
+    def run_output(self, offset: int, _event: Event, _data: dict[str, Any]) -> None:
+        self.results.run_output_offsets.append(offset)
+
+    def warning(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        self.results.warnings.append(data)
+
+    def _test(self, event: Event, data: dict[str, Any]) -> TestResult:
+        if event.test_id is None:
+            raise ValueError("a test event without a test id")
+        key = (str(data["session"]), event.test_id, int(data.get("occurrence", 1)))
+        test = self.by_key.get(key)
+        if test is None:
+            test = self.by_key[key] = TestResult(*key, seed=event.seed)
+            self.results.tests.append(test)
+        return test
+
+    def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:
+        """The attempt an event speaks of, made where its start was lost."""
+        test = self._test(event, data)
+        number = data.get("attempt")
+        for attempt in reversed(test.attempts):
+            if attempt.number == number or (number is None and attempt.outcome is None):
+                return attempt
+        number = test.attempts[-1].number + 1 if test.attempts else 1
+        attempt = Attempt(number, event.ts_us, data.get("worker"), data.get("order"))
+        test.attempts.append(attempt)
+        return attempt
+
+
+_HANDLERS = {
+    "RunStarted": _Folding.run_started,
+    "RunFinished": _Folding.run_finished,
+    "SessionStarted": _Folding.session_started,
+    "SessionFinished": _Folding.session_finished,
+    "TestsCollected": _Folding.tests_collected,
+    "CollectionFailed": _Folding.collection_problem,
+    "CollectionSkipped": _Folding.collection_problem,
+    "TestStarted": _Folding.test_started,
+    "TestOutput": _Folding.test_output,
+    "SubtestFinished": _Folding.subtest_finished,
+    "TestFinished": _Folding.test_finished,
+    "RunOutput": _Folding.run_output,
+    "Warning": _Folding.warning,
+}
+
+
+def _failures(data: dict[str, Any]) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(
+            phase=str(one.get("phase", "call")),
+            message=str(one.get("message", "")),
+            type=one.get("type"),
+            traceback=one.get("traceback"),
+            file=one.get("file"),
+            line=one.get("line"),
+        )
+        for one in data.get("failures", ())
+    )

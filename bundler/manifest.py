@@ -45,7 +45,7 @@ class Parent(msgspec.Struct, frozen=True):
 
 
 class RunStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the run ended: `state` is a `bundler.results.Status`; one of exit code and signal is set."""
+    """How the run ended: a `bundler.results.Status`, and the exit code or the signal."""
 
     state: str
     exit_code: int | None = None
@@ -204,7 +204,7 @@ def _keep_unknown(
 
 
 def encode_document(document: dict[str, Any]) -> bytes:
-    """Return the bytes of a document: ASCII JSON for people, two spaces deep, a newline at the end."""
+    """Return the bytes of a document: ASCII JSON, two spaces deep, a newline at the end."""
     return json.dumps(document, indent=2, allow_nan=False).encode("ascii") + b"\n"
 
 

@@ -1,7 +1,7 @@
 """The hub: one recording of a run, whoever recorded it, as everything else sees it.
 
-A reader makes one; replay, show, list, rerun, export and the store take it. A foreign format's reader
-translates into the same events, so there is one way to look at a run.
+A reader makes one; replay, show, list, rerun, export and the store take it. The reader of a foreign
+format translates into the same events, so there is one way to look at a run.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ An offset is a byte position in the raw (decompressed) log; it is the same befor
 from __future__ import annotations
 
 import bisect
-import dataclasses
 import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -106,8 +105,7 @@ class FramedLog:
             content = self._frame(index)
             if not content:
                 yield Line(start, b"", "in a damaged frame")
-            for line in split_lines([content]):
-                yield dataclasses.replace(line, offset=start + line.offset)
+            yield from split_lines([content], offset=start)
 
     def _lines_in_a_row(self) -> Iterator[Line]:
         """Without a table that can be trusted: from the start, until something is wrong."""
@@ -162,9 +160,14 @@ def decompressed(
         raise DamagedRecording(f"{what} is damaged: {error}") from None
 
 
-def split_lines(chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """Split bytes on `\\n` alone, keeping at most `limit` bytes of a line in memory."""
-    offset, rest, skipping = 0, b"", False
+def split_lines(
+    chunks: Iterable[bytes], *, limit: int = MAX_LINE_BYTES, offset: int = 0
+) -> Iterator[Line]:
+    """Split bytes on `\\n` alone, keeping at most `limit` bytes of a line in memory.
+
+    `offset` is where the first chunk begins in the raw log.
+    """
+    rest, skipping = b"", False
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
         for content in whole:

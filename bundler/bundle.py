@@ -40,7 +40,7 @@ from bundler.manifest import (
     to_document,
 )
 from bundler.recording import Recording
-from bundler.results import Results, Status, fold
+from bundler.results import Results, Status
 from bundler.status import judge
 
 if TYPE_CHECKING:
@@ -123,7 +123,8 @@ class LiveBundle:
         manifest = msgspec.structs.replace(
             self.manifest, status=status, finished_at=finished_at, duration_us=duration_us
         )
-        manifest = seal(self.directory, manifest)
+        results.events, results.complete = results.events + 1, True
+        manifest = seal(self.directory, manifest, results)
         self.close()
         return manifest
 
@@ -186,24 +187,29 @@ def _lock(directory: Path) -> BaseFileLock:
     return FileLock(directory / LOCK, timeout=0)
 
 
-def seal(directory: Path, manifest: RunManifest) -> RunManifest:
+def seal(directory: Path, manifest: RunManifest, results: Results | None = None) -> RunManifest:
     """Derive everything from the plain log and put the compressed log in its place.
 
-    Safe to call again after a kill anywhere. Raises OSError; then the plain log still stands.
+    `results` is the fold of the log where the caller has it already; it is folded anew where it
+    turns out to be of another length. Safe to call again after a kill anywhere. Raises OSError;
+    then the plain log still stands.
     """
     recording = Recording(manifest, {}, plain_log(directory / LOG), {}, str(directory))
-    results = fold(recording.events())
+    kept = 0
+
+    def whole_lines() -> Iterator[bytes]:
+        nonlocal kept
+        for line in recording.log.lines():
+            if not line.problem:
+                kept += 1
+                yield line.content + b"\n"
+
     with atomic.replacing(directory / SEALED_LOG) as file:
-        frames = seal_frames(_whole_lines(recording.log), file)
+        frames = seal_frames(whole_lines(), file)
+    if results is None or results.events != kept:
+        results = recording.results
     manifest = msgspec.structs.replace(
-        manifest,
-        counts=results.counts,
-        log=Log(
-            events=results.events,
-            complete=results.complete,
-            damaged_lines=len(recording.damaged_lines),
-            frames=frames,
-        ),
+        manifest, counts=results.counts, log=_log(recording, results, frames)
     )
     summary = encode_document(summary_document(manifest, results))
     atomic.write(directory / SUMMARY, summary)
@@ -212,6 +218,11 @@ def seal(directory: Path, manifest: RunManifest) -> RunManifest:
     atomic.write(directory / MANIFEST, encode_document(to_document(manifest, known)))
     (directory / LOG).unlink()
     return manifest
+
+
+def _log(recording: Recording, results: Results, frames: list[tuple[int, int]]) -> Log:
+    damaged = len(recording.damaged_lines)
+    return Log(results.events, results.complete, damaged, frames)
 
 
 def seal_abandoned(directory: Path) -> RunManifest:
@@ -227,13 +238,6 @@ def seal_abandoned(directory: Path) -> RunManifest:
 def plain_log(path: Path) -> PlainLog:
     """The plain log in a file of our own."""
     return PlainLog(lambda: path.open("rb"))
-
-
-def _whole_lines(log: EventLog) -> Iterator[bytes]:
-    """The lines to keep in a sealed log: also damaged ones, but no torn end and no endless line."""
-    for line in log.lines():
-        if not line.problem:
-            yield line.content + b"\n"
 
 
 def _members(directory: Path) -> Iterator[Member]:
@@ -316,11 +320,7 @@ def _ended(recording: Recording) -> RunManifest:
         status=status,
         counts=results.counts,
         duration_us=(finished or {}).get("duration_us", results.last_ts_us),
-        log=Log(
-            events=results.events,
-            complete=results.complete,
-            damaged_lines=len(recording.damaged_lines),
-        ),
+        log=_log(recording, results, []),
     )
 
 

@@ -113,7 +113,7 @@ class Store:
 
     def _directories(self) -> list[tuple[Path, int, str]]:
         try:
-            names = sorted(os.listdir(self.directory))
+            names = [path.name for path in self.directory.iterdir()]
         except FileNotFoundError:
             return []
         except OSError as error:

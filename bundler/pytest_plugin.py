@@ -15,11 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from bundler.recorder import Recorder
 
-    RecorderKey = pytest.StashKey[Recorder]
-else:
-    RecorderKey = pytest.StashKey
-
-RECORDER = RecorderKey()
+RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

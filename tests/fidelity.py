@@ -125,7 +125,8 @@ def compare_reports(recording: Recording, told: dict[str, Told]) -> Iterator[str
             yield f"{test_id}: recorded {test.verdict}, pytest says {expected.verdict}"
         output = recorded_output(recording, test)
         if output != expected.output:
-            yield f"{test_id}: output differs: {output - expected.output} {expected.output - output}"
+            extra, lost = output - expected.output, expected.output - output
+            yield f"{test_id}: output differs: extra {extra}, lost {lost}"
 
 
 Case = tuple[str, str, tuple[str, ...]]

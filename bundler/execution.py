@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from bundler import probe, recorder
 from bundler.errors import BundleError, UsageError

@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from builders import RUN_ID, a_manifest, a_recording, a_test, line
+from builders import a_manifest, a_test, line
 
 from bundler import bundle
 from bundler.errors import DamagedRecording, NotARecording, TooNewRecording

@@ -37,9 +37,8 @@ from bundler.manifest import RunManifest, RunStatus, parse_manifest
 from bundler.recording import Recording
 from bundler.results import Status
 
-RUN_DIRECTORY = re.compile(
-    r"(\d{6,})-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
-)
+RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+RUN_DIRECTORY = re.compile(rf"(\d{{6,}})-({RUN_ID.pattern})")
 RECORDING_ENDINGS = (".zip", ".xml", ".json", ".ndjson", ".zst", ".gz", ".bz2", ".xz", ".trace")
 
 README = """\

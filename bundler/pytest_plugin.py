@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to record, unless `bundle run` records already; an xdist worker joins its controller."""
+    """Begin to record, unless `bundle run` does; an xdist worker joins its controller."""
     if not config.getoption("bundle"):
         return
     from bundler import probe

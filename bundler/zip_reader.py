@@ -134,7 +134,7 @@ def _located(
     Every entry must begin where the one before ends, and the directory where the last one ends.
     """
     records.sort(key=lambda record: record.offset)
-    ends = [record.offset for record in records[1:]] + [directory]
+    ends = [*(record.offset for record in records), directory][1:]
     at = 0
     for record, end in zip(records, ends, strict=True):
         what = f"{where}: entry {shown(record.name)}"

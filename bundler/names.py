@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from bundler.errors import HostileRecording
 
@@ -69,6 +70,31 @@ def path_problem(path: str) -> str:
         if component in ("", ".", ".."):
             return f"has the component {component!r} in its name"
     return "" if _is_unicode(path) else "has a name that is not UTF-8"
+
+
+def check_names(names: Iterable[str], where: str) -> None:
+    """Refuse names that are one name on a system that ignores case or Unicode normal form.
+
+    A directory's name ends with a slash. Raises HostileRecording for the first that collides with
+    one before it, or that is a file where another needs a directory.
+    """
+    # By hash: normalised names can take four times the memory of the names themselves.
+    seen: dict[int, str] = {}
+    folders: set[int] = set()
+    for name in names:
+        key = collision_key(name.rstrip("/"))
+        if hash(key) in seen:
+            earlier = seen[hash(key)]
+            how = "is there twice" if earlier == name else f"is the same name as {shown(earlier)}"
+            raise HostileRecording(f"{where}: entry {shown(name)} {how}")
+        seen[hash(key)] = name
+        folder = key.rpartition("/")[0]
+        while folder and hash(folder) not in folders:
+            folders.add(hash(folder))
+            folder = folder.rpartition("/")[0]
+    for name in map(seen.__getitem__, folders & seen.keys()):
+        if not name.endswith("/"):
+            raise HostileRecording(f"{where}: entry {shown(name)} is both a file and a directory")
 
 
 def collision_key(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import Any
 
 import zstandard
 
@@ -29,10 +30,10 @@ class Made:
     attributes: int = 0o100644 << 16
     descriptor: bytes = b""
     before: bytes = b""
-    local: dict[str, object] = field(default_factory=dict)
-    central: dict[str, object] = field(default_factory=dict)
+    local: dict[str, Any] = field(default_factory=dict)
+    central: dict[str, Any] = field(default_factory=dict)
 
-    def fields(self, offset: int) -> dict[str, object]:
+    def fields(self, offset: int) -> dict[str, Any]:
         """Return what both headers say by default."""
         return {
             "name": self.name.encode() if isinstance(self.name, str) else self.name,
@@ -96,7 +97,7 @@ def build(
     return body + end_record(comment=comment, **numbers) + tail
 
 
-def local_header(fields: dict[str, object]) -> bytes:
+def local_header(fields: dict[str, Any]) -> bytes:
     """Return a local header."""
     name, extra = fields["name"], fields["extra"]
     assert isinstance(name, bytes) and isinstance(extra, bytes)
@@ -105,7 +106,7 @@ def local_header(fields: dict[str, object]) -> bytes:
     return head + struct.pack("<3L2H", *numbers, len(name), len(extra)) + name + extra
 
 
-def central_record(fields: dict[str, object]) -> bytes:
+def central_record(fields: dict[str, Any]) -> bytes:
     """Return a record of the central directory."""
     name, extra, comment = fields["name"], fields["extra"], fields["comment"]
     assert isinstance(name, bytes) and isinstance(extra, bytes) and isinstance(comment, bytes)

@@ -23,6 +23,7 @@ _SHOWN = 100
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _UNSAFE_RUN = re.compile(r"[^A-Za-z0-9._-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 
@@ -83,11 +84,12 @@ def check_names(names: Iterable[str], where: str) -> None:
     folders: set[int] = set()
     for name in names:
         key = collision_key(name.rstrip("/"))
-        if hash(key) in seen:
-            earlier = seen[hash(key)]
+        number = hash(key)
+        if number in seen:
+            earlier = seen[number]
             how = "is there twice" if earlier == name else f"is the same name as {shown(earlier)}"
             raise HostileRecording(f"{where}: entry {shown(name)} {how}")
-        seen[hash(key)] = name
+        seen[number] = name
         folder = key.rpartition("/")[0]
         while folder and hash(folder) not in folders:
             folders.add(hash(folder))
@@ -124,8 +126,4 @@ def _name_problem(component: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.isascii() or not _SURROGATE.search(text)

@@ -151,7 +151,9 @@ def _check_local(file: IO[bytes], record: Record, what: str) -> int:
     local, central = (crc, compressed, size), (record.crc, record.compressed, record.size)
     # Whoever streams knows them only afterwards: then zero, and the descriptor holds them.
     later = (0, 0, 0) if record.flags & STREAMED else central
-    agree = all(a in (b, c) for a, b, c in zip(local, central, later, strict=True))
+    agree = local == central or all(
+        a in (b, c) for a, b, c in zip(local, central, later, strict=True)
+    )
     if method != record.method or (flags ^ record.flags) & _AGREEING_FLAGS or not agree:
         raise HostileRecording(f"{what} contradicts its local header")
     return data

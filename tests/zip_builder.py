@@ -81,7 +81,7 @@ def build(
 
     `zip64` as bytes, even none, adds the zip64 end record, with those bytes as its extensible data.
     """
-    body, directory = head, b""
+    body, directory = bytearray(head), bytearray()
     for entry in entries:
         body += entry.before
         fields = entry.fields(len(body))
@@ -94,7 +94,7 @@ def build(
         body += end64(zip64, len(body), **numbers)
         numbers |= {"records": 0xFFFF, "size": FULL, "offset": FULL}
     numbers |= end
-    return body + end_record(comment=comment, **numbers) + tail
+    return bytes(body) + end_record(comment=comment, **numbers) + tail
 
 
 def local_header(fields: dict[str, Any]) -> bytes:

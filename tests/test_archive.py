@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import io
 import os
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
+from typing import IO
 
 import pytest
 from zip_builder import DEFLATE, FULL, STORED, ZSTD, Made, build, folder, streamed, zip64_extra
 
 from bundler.archive import Limits, Members, open_directory, open_zip, spool
-from bundler.errors import DamagedRecording, HostileRecording, NotARecording
+from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 
 MANIFEST = b'{"format": {"major": 1, "minor": 0}}'
 
@@ -218,8 +220,10 @@ def test_a_named_pipe_is_spooled(tmp_path: Path) -> None:
 
 
 def test_a_pipe_of_something_else_is_not_spooled() -> None:
+    pipe = Pipe(b"x" * 100_000)
     with pytest.raises(NotARecording, match=r"^- is not a zip file$"):
-        open_zip(Pipe(b"x" * 100_000), where="-")
+        open_zip(pipe, where="-")
+    assert pipe.tell() == 4
 
 
 def test_a_pipe_is_spooled_up_to_a_limit() -> None:
@@ -251,6 +255,40 @@ def test_a_file_that_shrinks_while_it_is_read_is_damaged(tmp_path: Path) -> None
         os.truncate(path, 1000)
         with pytest.raises(DamagedRecording, match="unpacks to"):
             members["a"]
+
+
+class Failing(io.BytesIO):
+    """A file on a disk that fails."""
+
+    failing = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.failing:
+            raise OSError(errno.EIO, "Input/output error")
+        return super().read(size)
+
+
+def test_a_disk_that_fails_is_damage() -> None:
+    file = Failing(build(Made("a")))
+    with open_zip(file, where="x.zip") as members:
+        file.failing = True
+        with pytest.raises(
+            DamagedRecording, match=r"x\.zip: 'a' cannot be read: Input/output error"
+        ):
+            members["a"]
+        with pytest.raises(DamagedRecording, match=r"x\.zip cannot be read: Input/output error"):
+            open_zip(file, where="x.zip")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_full_temporary_directory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(max_size: int) -> IO[bytes]:
+        return Path("/dev/full").open("r+b", buffering=0)
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", full)
+    with pytest.raises(OutputError, match=r"- does not fit .*: No space left on device") as caught:
+        open_zip(Pipe(build(Made("a"))), where="-")
+    assert "TMPDIR" in caught.value.hint
 
 
 # Directories

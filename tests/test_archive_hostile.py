@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -322,6 +323,8 @@ def test_too_large_a_member_is_streamed_or_refused() -> None:
             members["a"]
         with members.open("a") as stream:
             assert stream.read() == b"x" * 11
+    broken = build(Made("a", b"x" * 11, DEFLATE, packed=b"\xff" * 9))
+    refused(broken, "whole_bytes=10", limits=limits)
 
 
 def test_a_ratio_over_the_limit_is_refused() -> None:
@@ -510,7 +513,7 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         refused_directory(tmp_path, "'socket' is a link, a device or another special file")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a device")
+@pytest.mark.skipif(getattr(os, "geteuid", int)() != 0, reason="only root may make a device")
 def test_a_device_is_refused(tmp_path: Path) -> None:
     try:
         os.mknod(tmp_path / "zero", 0o020644, os.makedev(1, 5))
@@ -524,6 +527,8 @@ def test_a_member_that_becomes_a_link_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relative: bool
 ) -> None:
     monkeypatch.setattr(directory_reader, "_RELATIVE", relative)
+    if not relative:
+        monkeypatch.setattr(os, "open", open_by_path_alone)
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "run" / "sub").mkdir(parents=True)
     for name in ("file", "fifo", "sub/secret"):
@@ -541,6 +546,35 @@ def test_a_member_that_becomes_a_link_is_not_followed(
                 members[name]
         with pytest.raises(HostileRecording, match="is behind a link"):
             members["sub/secret"]
+
+
+def open_by_path_alone(
+    path: Path, flags: int, dir_fd: None = None, real: Callable[[Path, int], int] = os.open
+) -> int:
+    """Open as a system does that has no `openat`."""
+    assert dir_fd is None
+    return real(path, flags)
+
+
+def test_a_member_that_becomes_a_link_after_it_was_checked_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").mkdir()
+    for name in ("file", "fifo"):
+        (tmp_path / "run" / name).write_bytes(b"")
+    (tmp_path / "secret").write_bytes(b"secret")
+    regular = (tmp_path / "secret").stat()
+    with open_directory(tmp_path / "run") as members:
+        for name in ("file", "fifo"):
+            (tmp_path / "run" / name).unlink()
+        (tmp_path / "run" / "file").symlink_to(tmp_path / "secret")
+        os.mkfifo(tmp_path / "run" / "fifo")
+        with monkeypatch.context() as patching:
+            patching.setattr(os, "stat", lambda *_, **__: regular)
+            with pytest.raises(HostileRecording, match="is behind a link"):
+                members["file"]
+            with pytest.raises(HostileRecording, match="is not a regular file"):
+                members["fifo"]
 
 
 @pytest.mark.parametrize("name", [b"a\\b", b"a\nb", b"C:x", b"\xff\xfe", b"a\x1bb"])

@@ -167,20 +167,16 @@ def split_lines(
 
     `offset` is where the first chunk begins in the raw log.
     """
-    rest, skipping = b"", False
+    rest, dropped = b"", 0  # of the line that begins at `offset`: what is kept, what is not
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
         for content in whole:
-            if skipping or len(content) >= limit:
-                skipping = False
-                yield Line(offset, b"", "too long")
-            else:
-                yield Line(offset, content)
-            offset += len(content) + 1
-        if len(rest) >= limit:
-            # Past the limit only the length counts; `offset` moves so that later lines keep theirs.
-            offset, rest, skipping = offset + len(rest), b"", True
-    if skipping:
+            length = dropped + len(content)
+            yield Line(offset, content) if length < limit else Line(offset, b"", "too long")
+            offset, dropped = offset + length + 1, 0
+        if dropped or len(rest) >= limit:
+            dropped, rest = dropped + len(rest), b""
+    if dropped:
         yield Line(offset, b"", "too long")
     elif rest:
         yield Line(offset, rest, "torn")

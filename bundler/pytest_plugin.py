@@ -15,11 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from bundler.recorder import Recorder
 
-    RecorderKey = pytest.StashKey[Recorder]
-else:
-    RecorderKey = pytest.StashKey
-
-RECORDER = RecorderKey()
+RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +54,7 @@ def _begin(config: pytest.Config) -> None:
             runner="pytest",
             seed_imposed=chosen is not None,
         )
-        recording = recorder.begin(request, open_store(), os.environ)
+        recording = recorder.begin(request, open_store(), os.environ, {})
     except BundleError as error:
         raise pytest.UsageError(error.message) from None
     except OSError as error:

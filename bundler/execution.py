@@ -48,14 +48,14 @@ def record(
         recording = recorder.begin(request, open_store(env), env, documents or {})
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        return Execution(request, process.run(list(request.argv), env=dict(env), cwd=None))
+        return Execution(request, process.run(list(request.argv), env=dict(env), cwd=request.cwd))
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
     ended = process.run(
         pytest_runner.command(request.argv, child),
         env=child,
-        cwd=None,
+        cwd=request.cwd,
         on_output=recording.output,
     )
     if ended.error:

@@ -51,6 +51,7 @@ class Request:
     runner: str = "command"
     seed_imposed: bool = False
     parent: str | None = None
+    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def begin(
             cwd=str(request.cwd),
             runner=request.runner,
             project=str(store.project),
+            added=request.added,
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,

@@ -144,9 +144,9 @@ def test_a_failure_without_a_word_is_still_a_failure() -> None:
 
 
 def test_a_skip_and_an_expected_failure_are_skipped() -> None:
-    skipped = case_of(a_test("a.py::t", "skipped", reason="Skipped: because"))
+    skipped = case_of(a_test("a.py::t", "skipped", reason="because"))
     assert told(skipped) == [("skipped", "because", "pytest.skip")]
-    expected = case_of(a_test("a.py::t", "xfailed", reason="reason: known"))
+    expected = case_of(a_test("a.py::t", "xfailed", reason="known"))
     assert told(expected) == [("skipped", "known", "pytest.xfail")]
 
 
@@ -155,6 +155,21 @@ def test_every_failed_subtest_is_a_failure_of_its_test() -> None:
     subtest: dict[str, Any] = {"name": "[i=1]", "duration_us": 1, "outcome": "failed"}
     case = case_of(start, line("SubtestFinished", "a.py::t", failures=[CALL], **subtest), end)
     assert [message for _, message, _ in told(case)] == ["assert 1 == 2", "1 failed subtest"]
+
+
+def test_a_skipped_test_whose_teardown_failed_says_both() -> None:
+    case = case_of(a_test("a.py::t", "errored", reason="because", failures=[TEARDOWN]))
+    assert told(case) == [
+        ("error", 'failed on teardown with "RuntimeError: t"', "error"),
+        ("skipped", "because", "pytest.skip"),
+    ]
+
+
+def test_a_skipped_subtest_is_a_skip_of_its_test_as_pytest_has_it() -> None:
+    start, end = a_test("a.py::t")
+    subtest: dict[str, Any] = {"name": "[i=1]", "duration_us": 1, "outcome": "skipped"}
+    case = case_of(start, line("SubtestFinished", "a.py::t", failures=[], **subtest), end)
+    assert told(case) == [("skipped", "[i=1]", "pytest.skip")]
 
 
 @pytest.mark.parametrize("outcome", ["crashed", "timed_out"])
@@ -202,19 +217,25 @@ def test_earlier_attempts_of_a_failed_test_are_reruns() -> None:
     assert case.find("system-err") is None
 
 
+def test_an_attempt_that_was_skipped_before_it_failed_is_still_a_rerun() -> None:
+    errored = a_test("a.py::t", "errored", reason="because", failures=[TEARDOWN])
+    case = case_of(errored, a_test("a.py::t", attempt=2))
+    assert [tag for tag, _, _ in told(case)] == ["flakyError"]
+
+
 def test_a_file_that_was_not_collected_is_a_case() -> None:
     failure = {"phase": "collect", "message": "ImportError", "traceback": "E import"}
     failed, skipped = cases_of(
         red(
             line("CollectionFailed", "tests/test_a.py", failures=[failure]),
             line("CollectionFailed", "tests/test_a.py", failures=[failure]),
-            line("CollectionSkipped", "b.py", reason="Skipped: r", file="/p/b.py", line=2),
+            line("CollectionSkipped", "b.py", reason="r", file="b.py", line=2),
         )
     )
     assert [failed.get("classname"), failed.get("name")] == ["", "tests.test_a"]
     assert told(failed) == [("error", "collection failure", "error")] * 2
     assert told(skipped) == [("skipped", "collection skipped", "skipped")]
-    assert skipped.findtext("skipped") == "('/p/b.py', 2, 'Skipped: r')"
+    assert skipped.findtext("skipped") == "('b.py', 2, 'Skipped: r')"
 
 
 def test_a_case_has_the_seed_the_worker_and_what_the_test_recorded() -> None:

@@ -173,7 +173,7 @@ def _embedded(properties: Iterable[tuple[str, str]]) -> str:
 
 def _earlier_element(attempt: Attempt, case: Case, recording: Recording) -> ET.Element:
     """Surefire's element for an attempt that was followed by another."""
-    marks = attempt_marks(attempt)
+    marks = [mark for mark in attempt_marks(attempt) if mark.tag != "skipped"]
     prefix, suffix = "flaky" if case.flaky else "rerun", marks[0].tag.capitalize()
     kind = marks[0].type or marks[0].tag
     element = ET.Element(prefix + suffix, message=marks[0].message, type=kind)

@@ -164,7 +164,7 @@ def collection_case(node_id: str, problems: Iterable[CollectionProblem]) -> Case
 
 def _collection_mark(problem: CollectionProblem) -> Mark:
     if problem.outcome is Verdict.SKIPPED:
-        place = (problem.file, problem.line, problem.reason or "")
+        place = (problem.file, problem.line, f"Skipped: {problem.reason or ''}")
         return Mark("skipped", "collection skipped", str(place))
     return Mark("error", "collection failure", _text(problem.failures) or problem.reason or "")
 
@@ -238,33 +238,50 @@ def _properties(test: TestResult) -> tuple[tuple[str, str], ...]:
 
 def attempt_marks(attempt: Attempt) -> tuple[Mark, ...]:
     """Return what became of an attempt of a test, nothing where it went well."""
-    reason = attempt.reason or ""
-    match attempt.outcome:
-        case Verdict.PASSED:
-            return ()
-        case Verdict.SKIPPED:
-            reason = reason.removeprefix("Skipped: ")
-            return (Mark("skipped", reason, reason, "pytest.skip"),)
-        case Verdict.XFAILED:
-            return (Mark("skipped", reason.removeprefix("reason: "), type="pytest.xfail"),)
+    marks = tuple(_outcome_marks(attempt))
+    return (*_subtest_marks(attempt), *marks) if attempt.subtests else marks
+
+
+def _outcome_marks(attempt: Attempt) -> Iterator[Mark]:
+    outcome, reason = attempt.outcome, attempt.reason
+    match outcome:
+        case Verdict.PASSED | Verdict.XPASSED:
+            return
+        case Verdict.SKIPPED | Verdict.XFAILED:
+            yield _skip_mark(reason or "", outcome)
         case Verdict.FAILED | Verdict.ERRORED:
-            return _failure_marks(attempt, attempt.outcome)
+            yield from _failure_marks(attempt, outcome)
         case Verdict.CRASHED | Verdict.TIMED_OUT:
             said = reason or next((one.message for one in attempt.failures), "")
-            outcome = attempt.outcome
             message = shortened(said) if said else f"the test {outcome.replace('_', ' ')}"
-            return (Mark("error", message, _text(attempt.failures), outcome.value),)
+            yield Mark("error", message, _text(attempt.failures), outcome)
         case None:
             message = "unfinished: the run ended while this test was running"
-            return (Mark("error", message, type="unfinished"),)
-    return ()
+            yield Mark("error", message, type="unfinished")
 
 
-def _failure_marks(attempt: Attempt, outcome: Verdict) -> tuple[Mark, ...]:
+def _skip_mark(reason: str, outcome: Verdict = Verdict.SKIPPED) -> Mark:
+    if outcome is Verdict.XFAILED:
+        return Mark("skipped", reason, type="pytest.xfail")
+    return Mark("skipped", reason, reason, "pytest.skip")
+
+
+def _subtest_marks(attempt: Attempt) -> Iterator[Mark]:
+    """pytest adds what became of its subtests to the case of a test."""
+    for subtest in attempt.subtests:
+        if subtest.outcome in (Verdict.SKIPPED, Verdict.XFAILED):
+            yield _skip_mark(subtest.name, subtest.outcome)
+        yield from (_failure_mark(one, "failure") for one in subtest.failures)
+
+
+def _failure_marks(attempt: Attempt, outcome: Verdict) -> Iterator[Mark]:
     tag = "failure" if outcome is Verdict.FAILED else "error"
-    of_subtests = [one for subtest in attempt.subtests for one in subtest.failures]
-    marks = tuple(_failure_mark(one, tag) for one in (*of_subtests, *attempt.failures))
-    return marks or (Mark(tag, shortened(attempt.reason or outcome.value)),)
+    if outcome is Verdict.ERRORED and attempt.reason is not None and attempt.failures:
+        # It was skipped, and then its teardown failed.
+        yield _skip_mark(attempt.reason)
+    yield from (_failure_mark(one, tag) for one in attempt.failures)
+    if not attempt.failures and not any(one.failures for one in attempt.subtests):
+        yield Mark(tag, shortened(attempt.reason or outcome))
 
 
 def _failure_mark(failure: Failure, tag: str) -> Mark:

@@ -263,6 +263,7 @@ def _outcome_marks(attempt: Attempt) -> Iterator[Mark]:
 def _skip_mark(reason: str, outcome: Verdict = Verdict.SKIPPED) -> Mark:
     if outcome is Verdict.XFAILED:
         return Mark("skipped", reason, type="pytest.xfail")
+    reason = reason or "Skipped"
     return Mark("skipped", reason, reason, "pytest.skip")
 
 

@@ -15,6 +15,7 @@ from .text import clip, encode, quote, shown, test_id
 _LIMITS = (failures.TRACEBACK_BYTES, 64 * 1024, 4 * 1024, 256)
 _PROPERTIES = 1000
 _RETRIED = ("rerun", "retried")
+_TestReport = pytest.TestReport
 
 
 class Attempt:
@@ -22,7 +23,7 @@ class Attempt:
 
     __slots__ = (
         "durations", "failures", "fields", "item", "key", "node_id", "number", "occurrence",
-        "open", "order", "outcome", "reason", "sections", "subtest_failures", "types", "used",
+        "open", "order", "outcome", "reason", "sections", "subtest_failures", "used",
     )  # fmt: skip
 
     def __init__(self, item, node_id, number, occurrence, order):
@@ -38,7 +39,6 @@ class Attempt:
         self.durations = ""
         self.failures = []
         self.subtest_failures = 0
-        self.types = {}
         self.sections = 0
         self.used = {}
 
@@ -78,17 +78,6 @@ class Attempts:
             attempt = self._going_on.get(item.nodeid)
             if attempt is None or not attempt.open:
                 self._begin(item, item.nodeid)
-        except Exception as error:
-            self.log.disarm(error)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_makereport(self, item, call):
-        """Remember what was raised: a report has only its words."""
-        try:
-            if call.excinfo is not None:
-                attempt = self._going_on.get(item.nodeid)
-                if attempt is not None:
-                    attempt.types[call.when] = failures.type_name(call.excinfo.type)
         except Exception as error:
             self.log.disarm(error)
 
@@ -144,26 +133,18 @@ class Attempts:
         if attempt is None:
             # Its start was not seen: it was set up in a child process (pytest-forked).
             attempt = self._begin(None, report.nodeid)
-        is_subtest = report.__class__ is not pytest.TestReport and _is_subtest(report)
+        is_subtest = report.__class__ is not _TestReport and _is_subtest(report)
         if len(report.sections) != attempt.sections:
             self._write_output(attempt, report, is_subtest)
         if is_subtest:
             self._take_subtest(attempt, report)
         elif attempt.open:
-            self._take_phase(attempt, report)
-
-    def _take_phase(self, attempt, report):
-        when = report.when
-        attempt.durations += f',"{when}_us":{_microseconds(report.duration)}'
-        if report.outcome != "passed" or hasattr(report, "wasxfail"):
-            self._judge(attempt, report)
-        if report.outcome in _RETRIED:
-            attempt.open = False
-            self._finish(attempt, report, will_retry=True)
-        elif when == "teardown":
-            del self._going_on[attempt.node_id]
-            self._last = attempt
-            self._finish(attempt, report)
+            when, outcome = report.when, report.outcome
+            attempt.durations += f',"{when}_us":{_microseconds(report.duration)}'
+            if outcome != "passed" or hasattr(report, "wasxfail"):
+                self._judge(attempt, report)
+            if when == "teardown" or outcome in _RETRIED:
+                self._finish(attempt, report, will_retry=outcome in _RETRIED)
 
     def _judge(self, attempt, report):
         outcome, when = report.outcome, report.when
@@ -175,7 +156,7 @@ class Attempts:
                 attempt.outcome = "xpassed"
                 attempt.reason = failures.reason(report)
         else:
-            found = failures.failure(report, when, attempt.types.get(when), self._recorder)
+            found = failures.failure(report, when, self._recorder)
             attempt.failures.append(found)
             if self._timeouts and failures.is_timeout(found):
                 attempt.outcome = "timed_out"
@@ -184,36 +165,39 @@ class Attempts:
             elif attempt.outcome not in ("failed", "timed_out"):
                 attempt.outcome = "errored"
 
-    def _finish(self, attempt, report, will_retry=False):
-        count = attempt.subtest_failures
-        if count and attempt.outcome == "passed":
-            attempt.outcome = "failed"
-            message = f"contains {count} failed subtest{'s' if count > 1 else ''}"
-            attempt.failures.append({"phase": "call", "message": message})
+    def _finish(self, attempt, report, will_retry):
+        attempt.open = False
+        if not will_retry:
+            del self._going_on[attempt.node_id]
+            self._last = attempt
+        if attempt.subtest_failures and attempt.outcome == "passed":
+            _fail_by_subtests(attempt)
+        if attempt.outcome == "passed" and not report.user_properties:
+            self.log.write(self._end(attempt, "INFO", "", will_retry))
+            return
+        lines = (self._long_end(attempt, report, will_retry, limit) for limit in _LIMITS)
+        self._recorder.write_first_that_fits(lines)
         if attempt.failures:
-            lines = (self._end(attempt, report, will_retry, limit) for limit in _LIMITS)
-            self._recorder.write_first_that_fits(lines)
             self.log.sync()
-        elif report.user_properties or attempt.reason is not None:
-            lines = (self._end(attempt, report, will_retry, limit) for limit in _LIMITS)
-            self._recorder.write_first_that_fits(lines)
-        else:
-            self.log.write(self._end(attempt, report, will_retry, 0))
 
-    def _end(self, attempt, report, will_retry, limit):
-        log, outcome = self.log, attempt.outcome
-        level = "ERROR" if attempt.failures else "INFO"
+    def _long_end(self, attempt, report, will_retry, limit):
         found = encode([failures.clipped(one, limit) for one in attempt.failures])
-        rest = ',"will_retry":true' if will_retry else ""
+        rest = ""
         if attempt.reason is not None:
             rest += f',"reason":{quote(clip(attempt.reason, limit // 4))}'
         if report.user_properties:
             rest += f',"properties":{_properties(report.user_properties, limit)}'
+        level = "ERROR" if attempt.failures else "INFO"
+        return self._end(attempt, level, rest, will_retry, found)
+
+    def _end(self, attempt, level, rest, will_retry, found="[]"):
+        log, outcome = self.log, attempt.outcome
+        retry = ',"will_retry":true' if will_retry else ""
         return (
             f'{{"v":1,"ts_us":{log.now_us()},"level":"{level}","category":"test"'
             f',"event":"TestFinished"{attempt.fields}{log.thread_id()},"message":"{outcome}"'
             f',"data":{attempt.key}{self._worker},"order":{attempt.order},"outcome":"{outcome}"'
-            f'{attempt.durations},"failures":{found}{rest}}}}}\n'
+            f'{attempt.durations},"failures":{found}{rest}{retry}}}}}\n'
         )
 
     def _take_subtest(self, attempt, report):
@@ -224,7 +208,7 @@ class Attempts:
         if outcome not in ("passed", "skipped", "xfailed", "xpassed"):
             outcome = "failed"
             attempt.subtest_failures += 1
-            found = [failures.failure(report, "call", attempt.types.get("call"), self._recorder)]
+            found = [failures.failure(report, "call", self._recorder)]
         name = shown(_subtest_name(report))
         lines = (self._subtest(attempt, report, name, outcome, found, limit) for limit in _LIMITS)
         self._recorder.write_first_that_fits(lines)
@@ -264,6 +248,14 @@ class Attempts:
             f',"data":{attempt.key},"stream":{quote(clip(stream, 1024))},"phase":{quote(phase)}'
             f",{field}{cut}}}}}\n"
         )
+
+
+def _fail_by_subtests(attempt):
+    """pytest lets the test itself pass, or fails it only while it is being shown."""
+    count = attempt.subtest_failures
+    message = f"contains {count} failed subtest{'s' if count > 1 else ''}"
+    attempt.outcome = "failed"
+    attempt.failures.append({"phase": "call", "message": message})
 
 
 def _is_subtest(report):

@@ -52,7 +52,7 @@ class Collection:
         if report.outcome == "skipped":
             self._write_skip(report)
         else:
-            found = failures.failure(report, "collect", None, self._recorder)
+            found = failures.failure(report, "collect", self._recorder)
             found["file"] = found["file"] or report.nodeid.split("::")[0]
             found["line"] = found["line"] or self._lines.get(report.nodeid)
             self._write_failure(report.nodeid, found)

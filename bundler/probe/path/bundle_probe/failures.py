@@ -8,25 +8,27 @@ from .text import clip, shown
 
 TRACEBACK_BYTES = 256 * 1024
 
-_EXCEPTION = re.compile(r"([A-Za-z_][\w.]*)(?::|$)")
+_EXCEPTION = re.compile(r"((?:[A-Za-z_]\w*|<locals>)(?:\.(?:\w+|<locals>))*)(?::|$)")
 _TIMEOUT = re.compile(r"(Failed: )?Timeout (>|\(>)[0-9.]+s\)?")
 
 
-def failure(report, phase, type_name, recorder):
+def failure(report, phase, recorder):
     """Return the failure in a failed report, uncut: `{phase, type?, message, traceback?, …}`."""
     longrepr = report.longrepr
-    found = {"phase": phase, "type": type_name, "message": "", "traceback": None}
     try:
-        message, path, line = _crash(longrepr)
-        found["message"] = message
-        found["traceback"] = shown(longrepr) if not isinstance(longrepr, str) else None
+        kind, message, path, line = _crash(longrepr)
+        traceback = None if isinstance(longrepr, str) else shown(longrepr)
     except Exception as error:
-        path = line = None
-        found["message"] = f"the failure cannot be shown: {type(error).__name__}: {shown(error)}"
-    found["type"] = type_name or _type_in(found["message"])
-    found["file"] = recorder.relative(path) if path else None
-    found["line"] = line if isinstance(line, int) else None
-    return found
+        kind = path = line = traceback = None
+        message = f"the failure cannot be shown: {type(error).__name__}: {shown(error)}"
+    return {
+        "phase": phase,
+        "type": kind,
+        "message": message,
+        "traceback": traceback,
+        "file": recorder.relative(path) if path else None,
+        "line": line if isinstance(line, int) else None,
+    }
 
 
 def clipped(found, limit):
@@ -65,22 +67,21 @@ def type_name(exception_type):
 
 
 def _crash(longrepr):
-    """Return message, path and line of what went wrong."""
-    if longrepr is None:
-        return "", None, None
-    if isinstance(longrepr, str):
-        return _summary(longrepr), None, None
+    """Return type, message, path and line of what went wrong."""
     crash = getattr(longrepr, "reprcrash", None)
     if crash is not None:
-        return shown(crash.message), crash.path, crash.lineno
+        message = shown(crash.message)
+        return _type_in(message), message, crash.path, crash.lineno
     if hasattr(longrepr, "errorstring"):  # a fixture that is not there
         first = shown(longrepr.errorstring).strip().split("\n")[0]
-        return first, longrepr.filename, longrepr.firstlineno + 1
+        return "FixtureLookupError", first, longrepr.filename, longrepr.firstlineno + 1
     if getattr(longrepr, "reprlocation_lines", None):  # a doctest
         place, lines = longrepr.reprlocation_lines[0]
         expectation = _from(lines, ("Expected", "UNEXPECTED EXCEPTION", "Differences"))
-        return "\n".join(expectation) or shown(place.message), place.path, place.lineno
-    return _summary(shown(longrepr)), None, None
+        message = "\n".join(expectation) or shown(place.message)
+        return shown(place.message), message, place.path, place.lineno
+    message = "" if longrepr is None else _summary(shown(longrepr))
+    return _type_in(message), message, None, None
 
 
 def _summary(words):
@@ -97,9 +98,14 @@ def _from(lines, beginnings):
 
 
 def _type_in(message):
+    """Return the name of the exception that pytest's words begin with.
+
+    pytest leaves it out before what its own rewriting of `assert` says; a SyntaxError's comes last.
+    """
     if message.startswith("assert "):
         return "AssertionError"
-    match = _EXCEPTION.match(message.split("\n", 1)[0])
+    lines = message.split("\n")
+    match = _EXCEPTION.match(lines[0]) or _EXCEPTION.match(lines[-1])
     return match.group(1) if match else None
 
 

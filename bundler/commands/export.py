@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO, Annotated, Any, Protocol, cast
+from typing import Annotated, Any, Protocol, cast
 
 import typer
 
@@ -16,13 +15,22 @@ from bundler.errors import OutputError, UsageError
 from bundler.formats import WRITERS
 from bundler.recording import Recording
 from bundler.store import open_recording
+from bundler.terminal import Stream, Ui
+
+
+class Target(Protocol):
+    """Where a document goes: a binary file, or what takes bytes as one does."""
+
+    def write(self, content: bytes, /) -> object:
+        """Take a piece of the document. Raises OSError."""
+        ...
 
 
 class Writer(Protocol):
-    """A module of `bundler.formats` that writes."""
+    """A module of `bundler.formats` that writes; the options are those of `--dialect`."""
 
-    def write(self, recording: Recording, target: IO[bytes], **options: Any) -> None:
-        """Write a run to a binary file."""
+    def write(self, recording: Recording, target: Target, **options: Any) -> None:
+        """Write a run. Raises OSError."""
         ...
 
 
@@ -39,7 +47,7 @@ def command(
     ] = "-",
     dialect: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Whose reading of the format: junit has jenkins."),
+        typer.Option(metavar="NAME", help="For whom; of junit: pytest (as it writes), jenkins."),
     ] = None,
 ) -> int:
     """Write a run in another tool's format.
@@ -52,19 +60,16 @@ def command(
 
         bundle export 3f2a --to junit | xmllint --format -
     """
+    ui: Ui = context.obj
     writer = writer_of(to)
-    options = {"dialect": dialect_of(writer, to, dialect)} if dialect else {}
+    options = {"dialect": dialect_of(writer, to, dialect)} if dialect is not None else {}
     recording = open_recording(run)
     if output == "-":
-        writer.write(recording, sys.stdout.buffer, **options)
-        sys.stdout.buffer.flush()
-        return 0
-    # A first look at the log, so that an error of reading it is not taken for one of writing.
-    _ = recording.results
-    try:
-        _write_file(Path(output), recording, writer, options)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}") from None
+        _to_stdout(ui.stdout, recording, writer, options)
+    else:
+        # Read first, so that an error of reading is not taken for one of writing.
+        _ = recording.results
+        _to_file(output, recording, writer, options)
     return 0
 
 
@@ -79,7 +84,7 @@ def writer_of(name: str) -> Writer:
 
 
 def dialect_of(writer: Writer, to: str, dialect: str) -> str:
-    """Return the dialect if the format has it. Raises UsageError."""
+    """Return the dialect where the format has it. Raises UsageError."""
     dialects: tuple[str, ...] = getattr(writer, "DIALECTS", ())
     if not dialects:
         raise UsageError(f"format {to!r} has no dialects", hint="Leave `--dialect` out.")
@@ -92,15 +97,41 @@ def dialect_of(writer: Writer, to: str, dialect: str) -> str:
 
 
 def _nearest(word: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"Did you mean {near[0]}?" if near else ""
 
 
-def _write_file(path: Path, recording: Recording, writer: Writer, options: dict[str, str]) -> None:
-    """A file appears whole or not at all; a pipe or device is only written to."""
-    if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            writer.write(recording, file, **options)
+class _Stdout:
+    """Stdout as a writer sees it: it ends where nobody reads on."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def write(self, content: bytes) -> None:
+        self._stream.write_bytes(content)
+        if self._stream.stopped:
+            raise BrokenPipeError
+
+
+def _to_stdout(
+    stream: Stream, recording: Recording, writer: Writer, options: dict[str, str]
+) -> None:
+    try:
+        writer.write(recording, _Stdout(stream), **options)
+    except BrokenPipeError:
         return
-    with atomic.replacing(path.resolve()) as file:
-        writer.write(recording, file, **options)
+    stream.flush()
+
+
+def _to_file(output: str, recording: Recording, writer: Writer, options: dict[str, str]) -> None:
+    """A file appears whole or not at all; a device or a pipe is only written to."""
+    path = Path(output)
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                writer.write(recording, file, **options)
+        else:
+            with atomic.replacing(path.resolve()) as file:
+                writer.write(recording, file, **options)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from None

@@ -14,8 +14,7 @@ from builders import a_log, a_manifest, a_test, line
 
 from bundler import bundle
 from bundler.cli import run as bundle_command
-from bundler.commands import export
-from bundler.formats import WRITERS
+from bundler.formats import WRITERS, Target
 from bundler.manifest import encode_document, to_document
 
 SUITE = a_log(line("SessionStarted", runner="pytest"), a_test("a.py::t"), a_test("a.py::u"))
@@ -64,13 +63,13 @@ def test_a_dialect_is_written(stored: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--to", "jnuit"], ["format 'jnuit' is not known; the formats are:", "Did you mean junit?"]),
+        (["--to", "jnuit"], ["format 'jnuit' is not known; the formats are:", "mean junit?"]),
         (["--to", "JUnit"], ["format 'JUnit' is not known", "Did you mean junit?"]),
         ([], ["a format is missing", "`--to FORMAT`", "junit"]),
         (["--to", "zzz"], ["format 'zzz' is not known; the formats are:", "junit"]),
         (
             ["--to", "junit", "--dialect", "jenkin"],
-            ["dialect 'jenkin' is not known; the dialects of junit are: pytest, jenkins", "jenkins?"],
+            ["'jenkin' is not known; the dialects of junit are: pytest, jenkins", "mean jenkins?"],
         ),
         (["--to", "junit", "--dialect", ""], ["dialect '' is not known"]),
     ],
@@ -96,7 +95,7 @@ def test_a_failure_half_way_leaves_the_old_file(
 ) -> None:
     class Broken:
         @staticmethod
-        def write(recording: object, target: export.Target) -> None:
+        def write(recording: object, target: Target) -> None:
             target.write(b"<half")
             raise OSError(28, "No space left on device")
 

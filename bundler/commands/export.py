@@ -12,18 +12,10 @@ import typer
 
 from bundler import atomic
 from bundler.errors import OutputError, UsageError
-from bundler.formats import WRITERS
+from bundler.formats import WRITERS, Target
 from bundler.recording import Recording
 from bundler.store import open_recording
 from bundler.terminal import Stream, Ui
-
-
-class Target(Protocol):
-    """Where a document goes: a binary file, or what takes bytes as one does."""
-
-    def write(self, content: bytes, /) -> object:
-        """Take a piece of the document. Raises OSError."""
-        ...
 
 
 class Writer(Protocol):

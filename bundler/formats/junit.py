@@ -42,11 +42,11 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Iterator
-from typing import IO
 
 import junit_xml
 
 from bundler.errors import DamagedRecording
+from bundler.formats import Target
 from bundler.formats.junit_cases import (
     Case,
     Mark,
@@ -65,7 +65,7 @@ TAGS = ("failure", "error", "skipped")
 _NOT_XML = re.compile("[^\t\n\r -~\x80-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write(recording: Recording, target: IO[bytes], *, dialect: str = "pytest") -> None:
+def write(recording: Recording, target: Target, *, dialect: str = "pytest") -> None:
     """Write a run as one JUnit XML document. Raises OSError."""
     for piece in document(recording, dialect=dialect):
         target.write(piece.encode("utf-8"))

@@ -132,7 +132,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(stored: Path, tmp_path: Path) -> 
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     read: list[bytes] = []
-    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
     reader.start()
     assert exported(stored, "--to", "junit", "-o", pipe) == 0
     reader.join(timeout=10)
@@ -166,6 +166,25 @@ def test_a_reader_that_stops_reading_is_no_error(tmp_path: Path) -> None:
     assert child.stderr.read() == b""
     assert child.wait(timeout=60) == 0
     child.stderr.close()
+
+
+def test_nothing_is_exported_for_a_reader_that_is_gone(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Endless:
+        @staticmethod
+        def write(recording: object, target: Target) -> None:
+            for _ in range(100):
+                target.write(b"x" * 100_000)
+            raise AssertionError("it wrote on")
+
+    monkeypatch.setitem(sys.modules, "endless_writer", Endless)
+    monkeypatch.setitem(WRITERS, "endless", "endless_writer")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stdout:
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert exported(stored, "--to", "endless") == 0
 
 
 def test_a_packed_run_is_exported_like_its_directory(stored: Path, tmp_path: Path) -> None:

@@ -311,7 +311,9 @@ def test_a_test_that_was_repeated_is_one_case_like_pytests_last(workshop: Worksh
     theirs, ours = both(workshop, {"test_a.py": FLAKY_SUITE}, "--reruns", "2")
     assert len(ours) == 3
     last = {case.attrib["name"]: case for case in theirs}
-    assert_same(list(last.values()), ours, output=False)
+    # Which attempts pytest's time and output are of depends on the version of the plugin.
+    told = [facts(case, output=False) for case in ours]
+    assert told == [facts(case, output=False) for case in last.values()]
     attempts = [[e.tag for e in case if e.tag.startswith(("flaky", "rerun"))] for case in ours]
     assert attempts == [["flakyFailure"] * 2, ["rerunFailure"] * 2, ["rerunError"] * 2]
 

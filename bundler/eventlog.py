@@ -12,9 +12,8 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Protocol
 
 from bundler.errors import DamagedRecording, HostileRecording
@@ -53,10 +52,13 @@ class EventLog(Protocol):
 
 
 class PlainLog:
-    """A log in a file, or in memory; a live one may grow between two readings."""
+    """A log that is not compressed: bytes, or something that opens it anew each time.
 
-    def __init__(self, source: Path | bytes) -> None:
-        self._source = source
+    A live log may grow between two readings.
+    """
+
+    def __init__(self, source: bytes | Callable[[], IO[bytes]]) -> None:
+        self._open = source if callable(source) else lambda: io.BytesIO(source)
         self._file: IO[bytes] | None = None
 
     def lines(self) -> Iterator[Line]:
@@ -71,11 +73,6 @@ class PlainLog:
         self._file.seek(offset)
         return self._file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n")
 
-    def _open(self) -> IO[bytes]:
-        return (
-            io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source.open("rb")
-        )
-
 
 class FramedLog:
     """A sealed log, its compressed bytes in memory, its raw bytes decoded a frame at a time."""
@@ -88,14 +85,14 @@ class FramedLog:
         self._cached: tuple[int, bytes] = (-1, b"")
 
     def lines(self) -> Iterator[Line]:
-        """Yield every line; a damaged frame ends them with DamagedRecording."""
-        return split_lines(self._chunks())
+        """Yield every line; a frame that cannot be decoded is one line with that problem."""
+        return self._lines_by_frame() if self._frames else self._lines_in_a_row()
 
     def line_at(self, offset: int) -> bytes:
-        """Return the line that begins at an offset."""
+        """Return the line that begins at an offset, empty where its frame is damaged."""
         index = bisect.bisect_right(self._starts, offset) - 1
         if not 0 <= index < len(self._frames):
-            return self._line_from_start(offset)
+            return next((line.content for line in self.lines() if line.offset == offset), b"")
         if self._cached[0] != index:
             self._cached = (index, self._frame(index))
         raw = self._cached[1]
@@ -103,27 +100,38 @@ class FramedLog:
         end = raw.find(b"\n", begin)
         return raw[begin : end if end >= 0 else len(raw)]
 
+    def _lines_by_frame(self) -> Iterator[Line]:
+        for index, start in enumerate(self._starts[:-1]):
+            content = self._frame(index)
+            if not content:
+                yield Line(start, b"", "in a damaged frame")
+            yield from split_lines([content], offset=start)
+
+    def _lines_in_a_row(self) -> Iterator[Line]:
+        """Without a table that can be trusted: from the start, until something is wrong."""
+        end = 0
+        try:
+            chunks = decompressed(io.BytesIO(self._compressed), limit=MAX_RAW_BYTES)
+            for line in split_lines(chunks):
+                end = line.offset + len(line.content) + 1
+                yield line
+        except DamagedRecording:
+            yield Line(end, b"", "in a damaged frame")
+
     def _agree(self, frames: Sequence[tuple[int, int]]) -> bool:
         """Whether a manifest's table can be true: it is a stranger's data, and only a short cut."""
         sane = all(size > 0 and 0 < raw <= 2 * MAX_LINE_BYTES for size, raw in frames)
         return sane and sum(size for size, _ in frames) == len(self._compressed)
 
     def _frame(self, index: int) -> bytes:
+        """The raw bytes of a frame, empty where they are not what the table says."""
         begin, raw = self._positions[index], self._starts[index + 1] - self._starts[index]
         part = self._compressed[begin : begin + self._frames[index][0]]
-        content = b"".join(decompressed(io.BytesIO(part), limit=raw))
-        if len(content) != raw:
-            raise DamagedRecording(f"events.ndjson.zst: frame {index} holds {len(content)} bytes")
-        return content
-
-    def _chunks(self) -> Iterator[bytes]:
-        return decompressed(io.BytesIO(self._compressed), limit=MAX_RAW_BYTES)
-
-    def _line_from_start(self, offset: int) -> bytes:
-        for line in self.lines():
-            if line.offset >= offset:
-                return line.content
-        return b""
+        try:
+            content = b"".join(decompressed(io.BytesIO(part), limit=raw))
+        except DamagedRecording:
+            return b""
+        return content if len(content) == raw else b""
 
 
 def decompressed(
@@ -152,22 +160,23 @@ def decompressed(
         raise DamagedRecording(f"{what} is damaged: {error}") from None
 
 
-def split_lines(chunks: Iterable[bytes], limit: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """Split bytes on `\\n` alone, keeping at most `limit` bytes of a line in memory."""
-    offset, rest, skipping = 0, b"", False
+def split_lines(
+    chunks: Iterable[bytes], *, limit: int = MAX_LINE_BYTES, offset: int = 0
+) -> Iterator[Line]:
+    """Split bytes on `\\n` alone, keeping at most `limit` bytes of a line in memory.
+
+    `offset` is where the first chunk begins in the raw log.
+    """
+    rest, dropped = b"", 0  # of the line that begins at `offset`: what is kept, what is not
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
         for content in whole:
-            if skipping or len(content) >= limit:
-                skipping = False
-                yield Line(offset, b"", "too long")
-            else:
-                yield Line(offset, content)
-            offset += len(content) + 1
-        if len(rest) >= limit:
-            # Past the limit only the length counts; `offset` moves so that later lines keep theirs.
-            offset, rest, skipping = offset + len(rest), b"", True
-    if skipping:
+            length = dropped + len(content)
+            yield Line(offset, content) if length < limit else Line(offset, b"", "too long")
+            offset, dropped = offset + length + 1, 0
+        if dropped or len(rest) >= limit:
+            dropped, rest = dropped + len(rest), b""
+    if dropped:
         yield Line(offset, b"", "too long")
     elif rest:
         yield Line(offset, rest, "torn")

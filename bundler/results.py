@@ -180,6 +180,15 @@ class Session:
     reason: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Deselected:
+    """A test that was collected and left out; the reason is `passing` (a rerun) or `deselected`."""
+
+    session: str
+    test_id: str
+    reason: str
+
+
 @dataclass(slots=True)
 class Results:
     """All that a run's log says, in the order in which it says it.
@@ -190,7 +199,7 @@ class Results:
 
     tests: list[TestResult] = field(default_factory=list)
     collected: list[TestKey] = field(default_factory=list)
-    deselected: list[tuple[str, str]] = field(default_factory=list)
+    deselected: list[Deselected] = field(default_factory=list)
     collection: list[CollectionProblem] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
@@ -281,7 +290,9 @@ class _Folding:
 
     def tests_collected(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         session = str(data["session"])
-        self.results.deselected += [(session, str(i)) for i in data.get("deselected", ())]
+        reason = str(data.get("reason", "deselected"))
+        left_out = [Deselected(session, str(one), reason) for one in data.get("deselected", ())]
+        self.results.deselected += left_out
         for test_id in map(str, data.get("selected", ())):
             occurrence = self.occurrences.get((session, test_id), 0) + 1
             self.occurrences[session, test_id] = occurrence

@@ -1,0 +1,354 @@
+"""A run bundle on disk: begin, append, finish, seal, pack, read.
+
+    manifest.json          who, when, what, seed, parent, command, CI, status, every member's digest
+    environment.json       where it ran
+    summary.json           the fold: counts, and one row a test
+    events.ndjson          the log, plain while the run is live
+    events.ndjson.zst      the same once sealed
+    run.lock               held while the run is live
+    tests/<slug>/<seed>/   the test bundles
+
+The log is the only truth; everything else is derived from it. So sealing writes the compressed log,
+the derived documents and, last of all, the manifest that lists them; only then does the plain log
+go. Killed anywhere in between, what is there reads as before: where a plain log stands, it is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from bundler import archive, atomic
+from bundler.directory_reader import open_regular
+from bundler.errors import DamagedRecording, NotARecording
+from bundler.eventlog import EventLog, FramedLog, PlainLog, seal_frames
+from bundler.events import encode_line
+from bundler.manifest import (
+    Log,
+    Member,
+    RunManifest,
+    RunStatus,
+    encode_document,
+    parse_manifest,
+    summary_document,
+    to_document,
+)
+from bundler.recording import Recording
+from bundler.results import Results, Status
+from bundler.status import judge
+from bundler.zip_writer import write_zip
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+MANIFEST = "manifest.json"
+ENVIRONMENT = "environment.json"
+SUMMARY = "summary.json"
+LOG = "events.ndjson"
+SEALED_LOG = "events.ndjson.zst"
+LOCK = "run.lock"
+NOT_MEMBERS = frozenset({MANIFEST, LOG, LOCK})
+
+
+@dataclass
+class LiveBundle:
+    """A bundle that is being recorded: its directory, its lock, and its log open for appending.
+
+    `begin` makes one. Times in the log are microseconds since `started_ns` (monotonic clock).
+    """
+
+    directory: Path
+    manifest: RunManifest
+    started_ns: int
+    _descriptor: int
+    _lock: BaseFileLock
+    _closed: bool = field(default=False)
+
+    @property
+    def log(self) -> Path:
+        """The plain log."""
+        return self.directory / LOG
+
+    def append(
+        self,
+        event: str,
+        *,
+        category: str,
+        message: str,
+        data: Mapping[str, Any],
+        level: str = "INFO",
+        test_id: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Append one event: one write of one whole line. Raises OSError."""
+        line = encode_line(
+            event,
+            ts_us=(time.monotonic_ns() - self.started_ns) // 1000,
+            category=category,
+            message=message,
+            level=level,
+            test_id=test_id,
+            seed=seed,
+            data=dict(data),
+        )
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            raise OSError(f"only {written} of {len(line)} bytes of an event were written")
+
+    def finish(self, status: RunStatus, finished_at: str, results: Results) -> RunManifest:
+        """Write RunFinished, make the log durable, seal the bundle and let go of it."""
+        duration_us = (time.monotonic_ns() - self.started_ns) // 1000
+        ending = {
+            key: value for key, value in msgspec.to_builtins(status).items() if key != "state"
+        }
+        self.append(
+            "RunFinished",
+            category="run",
+            message=f"{status.state} after {duration_us / 1e6:.2f} s",
+            seed=self.manifest.seed,
+            data={
+                "status": status.state,
+                **ending,
+                "duration_us": duration_us,
+                "counts": results.counts,
+                "events": results.events,
+            },
+        )
+        os.fsync(self._descriptor)
+        manifest = msgspec.structs.replace(
+            self.manifest, status=status, finished_at=finished_at, duration_us=duration_us
+        )
+        results.events, results.complete = results.events + 1, True
+        manifest = seal(self.directory, manifest, results)
+        self.close()
+        return manifest
+
+    def close(self) -> None:
+        """Let go of the log and the lock; what is on disk stays as it is."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._descriptor)
+            self._lock.release()
+            (self.directory / LOCK).unlink(missing_ok=True)
+
+
+def begin(directory: Path, manifest: RunManifest, *, started_ns: int) -> LiveBundle:
+    """Begin a bundle in an empty directory: lock, manifest, log, first event. Raises OSError."""
+    lock = _lock(directory)
+    lock.acquire(blocking=False)
+    try:
+        atomic.write(directory / MANIFEST, encode_document(to_document(manifest)))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(directory / LOG, flags, 0o666)
+    except OSError:
+        lock.release()
+        raise
+    bundle = LiveBundle(directory, manifest, started_ns, descriptor, lock)
+    bundle.append(
+        "RunStarted",
+        category="run",
+        message="run started",
+        seed=manifest.seed,
+        data={
+            "run_id": manifest.run_id,
+            "argv": manifest.command.argv,
+            "cwd": manifest.command.cwd,
+            "started_at": manifest.created_at,
+        },
+    )
+    return bundle
+
+
+def is_live(directory: Path) -> bool:
+    """Whether somebody records into this directory right now."""
+    from filelock import Timeout
+
+    if not (directory / LOCK).exists():
+        return False
+    lock = _lock(directory)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return True
+    except OSError:
+        return False  # a read-only store: nobody can be writing to it
+    lock.release()
+    return False
+
+
+def _lock(directory: Path) -> BaseFileLock:
+    from filelock import FileLock
+
+    return FileLock(directory / LOCK, timeout=0)
+
+
+def seal(directory: Path, manifest: RunManifest, results: Results | None = None) -> RunManifest:
+    """Derive everything from the plain log and put the compressed log in its place.
+
+    `results` is the fold of the log where the caller has it already; it is folded anew where it
+    turns out to be of another length. Safe to call again after a kill anywhere. Raises OSError;
+    then the plain log still stands.
+    """
+    recording = Recording(manifest, {}, plain_log(directory / LOG), {}, str(directory))
+    kept = 0
+
+    def whole_lines() -> Iterator[bytes]:
+        nonlocal kept
+        for line in recording.log.lines():
+            if not line.problem:
+                kept += 1
+                yield line.content + b"\n"
+
+    with atomic.replacing(directory / SEALED_LOG) as file:
+        frames = seal_frames(whole_lines(), file)
+    if results is None or results.events != kept:
+        results = recording.results
+    manifest = msgspec.structs.replace(
+        manifest, counts=results.counts, log=_log(recording, results, frames)
+    )
+    summary = encode_document(summary_document(manifest, results))
+    atomic.write(directory / SUMMARY, summary)
+    manifest = msgspec.structs.replace(manifest, members=list(_members(directory)))
+    known = parse_manifest((directory / MANIFEST).read_bytes())[1]
+    atomic.write(directory / MANIFEST, encode_document(to_document(manifest, known)))
+    (directory / LOG).unlink()
+    return manifest
+
+
+def _log(recording: Recording, results: Results, frames: list[tuple[int, int]]) -> Log:
+    damaged = len(recording.damaged_lines)
+    return Log(results.events, results.complete, damaged, frames)
+
+
+def seal_abandoned(directory: Path) -> RunManifest:
+    """Seal a bundle whose recorder vanished: what is there, with the status that follows."""
+    recording = read_directory(directory)
+    if (directory / LOG).exists():
+        manifest = seal(directory, recording.manifest)
+        (directory / LOCK).unlink(missing_ok=True)
+        return manifest
+    return recording.manifest
+
+
+def plain_log(path: Path) -> PlainLog:
+    """The plain log in a file of our own."""
+    return PlainLog(lambda: path.open("rb"))
+
+
+def _members(directory: Path) -> Iterator[Member]:
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if name in NOT_MEMBERS or name.endswith(".tmp") or not path.is_file() or path.is_symlink():
+            continue
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        yield Member(name, path.stat().st_size, digest)
+
+
+def read(path: Path) -> Recording:
+    """Read a run bundle: a directory, or a zip of one.
+
+    Raises NotARecording, DamagedRecording, HostileRecording or TooNewRecording.
+    """
+    if path.is_dir():
+        return read_directory(path)
+    return from_members(archive.open_zip(path, where=str(path)), where=str(path))
+
+
+def read_directory(path: Path) -> Recording:
+    """Read a bundle directory, live or sealed."""
+    live = is_live(path)
+    members = archive.open_directory(path)
+    log = _regular_log(path / LOG) if LOG in members else None
+    return from_members(members, where=str(path), live=live, plain=log)
+
+
+def from_members(
+    members: archive.Members, *, where: str, live: bool = False, plain: PlainLog | None = None
+) -> Recording:
+    """Make the recording of a bundle's members, wherever they come from.
+
+    `plain` is the plain log where it can be read in place.
+    """
+    if MANIFEST not in members:
+        raise NotARecording(f"{where} is not a run bundle: it has no {MANIFEST}")
+    manifest, document = parse_manifest(members[MANIFEST])
+    if manifest.kind != "run":
+        raise NotARecording(f"{where} is a {manifest.kind} bundle, not a run bundle")
+    problems: list[str] = []
+    log = plain or _open_log(members, manifest, problems)
+    recording = Recording(manifest, document, log, members, where, live=live, problems=problems)
+    if not live:
+        problems += _missing(members, manifest)
+        if manifest.status.state == Status.RUNNING:
+            recording.manifest = _ended(recording)
+    return recording
+
+
+def _open_log(members: archive.Members, manifest: RunManifest, problems: list[str]) -> EventLog:
+    if LOG in members:
+        return PlainLog(members[LOG])
+    if SEALED_LOG not in members:
+        problems.append("the event log is missing: what the run did is not known")
+        return PlainLog(b"")
+    compressed = members[SEALED_LOG]
+    expected = next((one.sha256 for one in manifest.members if one.name == SEALED_LOG), None)
+    if expected and hashlib.sha256(compressed).hexdigest() != expected:
+        problems.append(f"{SEALED_LOG} is not what was sealed: its digest differs")
+    return FramedLog(compressed, manifest.log.frames)
+
+
+def _regular_log(path: Path) -> PlainLog:
+    return PlainLog(lambda: os.fdopen(open_regular(path, path.name), "rb"))
+
+
+def _missing(members: archive.Members, manifest: RunManifest) -> Iterable[str]:
+    for member in manifest.members:
+        if member.name not in members and member.name not in (SEALED_LOG, LOG):
+            yield f"{member.name} is missing"
+
+
+def _ended(recording: Recording) -> RunManifest:
+    """The manifest of a run whose recorder vanished before it could say how the run ended."""
+    results = recording.results
+    finished = results.finished
+    if results.complete and finished is not None:
+        status = RunStatus(
+            state=str(finished.get("status", Status.INTERRUPTED)),
+            exit_code=finished.get("exit_code"),
+            signal=finished.get("signal"),
+            reason=finished.get("reason"),
+        )
+    else:
+        status = judge(None, results)
+    return msgspec.structs.replace(
+        recording.manifest,
+        status=status,
+        counts=results.counts,
+        duration_us=(finished or {}).get("duration_us", results.last_ts_us),
+        log=_log(recording, results, []),
+    )
+
+
+def pack(directory: Path, target: IO[bytes]) -> RunManifest:
+    """Write a bundle directory as one zip: the same tree, the same names, the same bytes each time.
+
+    A bundle whose recorder vanished is sealed first; one that is live is packed as it stands now.
+    Raises DamagedRecording where there is no bundle, OSError where it cannot be written.
+    """
+    recording = read_directory(directory)
+    if not recording.live and (directory / LOG).exists():
+        seal_abandoned(directory)
+        recording = read_directory(directory)
+    names = [name for name in recording.files if name != LOCK]
+    if MANIFEST not in names:
+        raise DamagedRecording(f"{directory} has no {MANIFEST}")
+    write_zip(((name, directory / name) for name in names), target)
+    return recording.manifest

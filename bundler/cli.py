@@ -1,0 +1,114 @@
+"""The program: finds the command, runs it, turns an error into a sentence and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+import typer.core
+import typer.main
+
+from bundler import __version__
+from bundler.commands import COMMANDS
+from bundler.errors import BundleError
+from bundler.terminal import Ui
+
+HELP = """The black-box recorder for test runs.
+
+Record in CI, look at it here:
+
+    bundle run -- pytest        record a command
+
+    bundle replay               see it again
+
+    bundle replay run.zip       see what CI saw
+"""
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
+class Commands(typer.core.TyperGroup):
+    """The group of all commands; one is imported only when it is asked for."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:
+        """Return the names in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """Import one command; None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"bundler.commands.{cmd_name}")
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        settings = {**CONTEXT, **getattr(module, "CONTEXT_SETTINGS", {})}
+        app.command(cmd_name, context_settings=settings)(module.command)
+        return typer.main.get_command(app)
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"bundle {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit
+
+
+def program() -> Any:
+    """Build the program's command, with every subcommand reachable."""
+    app = typer.Typer(
+        cls=Commands,
+        help=HELP,
+        invoke_without_command=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=CONTEXT,
+    )
+    app.callback()(_root)
+    return typer.main.get_command(app)
+
+
+def main() -> None:
+    """Run the program with the words of the command line."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: list[str]) -> int:
+    """Run the program and return its exit code."""
+    ui = Ui.from_environment(os.environ, sys.stdin, sys.stdout, sys.stderr)
+    try:
+        code = program().main(words, prog_name="bundle", standalone_mode=False, obj=ui)
+        return code if isinstance(code, int) else 0
+    except typer.Exit as end:
+        return end.exit_code
+    except typer.TyperException as error:
+        ui.error(_usage(error), _where_help_is(error))
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except BundleError as error:
+        ui.error(error.message, error.hint)
+        return error.exit_code
+
+
+def _usage(error: typer.TyperException) -> str:
+    message = error.format_message().rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _where_help_is(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "bundle"
+    return f"Run `{path} --help` to see how it is used."

@@ -1,0 +1,12 @@
+"""The commands, one file each: arguments, help, and a function that returns the exit code."""
+
+COMMANDS = {
+    "run": "Record a command.",
+    "replay": "Show a recorded run again.",
+    "list": "List the recorded runs.",
+    "show": "Show one run, or one test of it, in detail.",
+    "export": "Write a run in another tool's format.",
+    "pack": "Put a run into one zip file.",
+}
+"""Every command, in the order of the help, with its one-line summary: `bundler.commands.<name>`
+holds it, and is imported only when it is asked for."""

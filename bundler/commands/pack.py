@@ -1,0 +1,54 @@
+"""`bundle pack`: put a run into one zip file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bundler import atomic, bundle
+from bundler.errors import OutputError
+from bundler.store import directory_of
+from bundler.terminal import Ui
+
+
+def command(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
+    ] = "latest",
+    output: Annotated[
+        str | None, typer.Option("-o", "--output", metavar="FILE", help="- is stdout.")
+    ] = None,
+) -> int:
+    """Put a run into one zip file.
+
+    Packing twice gives the same bytes. A run that was killed is packed as far as it came.
+
+    Examples:
+
+        bundle pack -o run.zip
+
+        bundle pack 3f2a -o - | ssh host 'bundle replay -'
+    """
+    ui: Ui = context.obj
+    directory = directory_of(run)
+    target = output or f"bundle-{_name(directory)}.zip"
+    if target == "-":
+        bundle.pack(directory, sys.stdout.buffer)
+        return 0
+    try:
+        with atomic.replacing(Path(target)) as file:
+            manifest = bundle.pack(directory, file)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from None
+    size = Path(target).stat().st_size
+    ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state}), {size:,} bytes")
+    ui.result(target)
+    return 0
+
+
+def _name(path: Path) -> str:
+    return path.stem.split("-")[1] if "-" in path.stem else path.stem

@@ -1,0 +1,89 @@
+"""`pytest --bundle`: record without the wrapper, where seedbundle is installed beside pytest.
+
+Silent unless asked. What only a parent process sees (a signal, what is printed outside a test) is
+not in such a bundle; `bundle run -- pytest` records that too.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from bundler.recorder import Recorder
+
+RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--bundle` and `--bundle-seed`."""
+    group = parser.getgroup("bundle", "recording with bundle")
+    group.addoption("--bundle", action="store_true", help="record this run into the store")
+    group.addoption("--bundle-seed", metavar="N", help="the root seed, imposed (with --bundle)")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Begin to record, unless `bundle run` records already or this is an xdist worker."""
+    if not config.getoption("bundle") or hasattr(config, "workerinput"):
+        return
+    from bundler.probe.path import bundle_probe
+
+    if not bundle_probe.is_active():
+        _begin(config)
+
+
+def _begin(config: pytest.Config) -> None:
+    import os
+
+    from bundler import probe, recorder
+    from bundler.errors import BundleError
+    from bundler.probe.path import bundle_probe
+    from bundler.seeds import parse_seed, random_seed
+    from bundler.store import open_store
+
+    chosen = config.getoption("bundle_seed") or os.environ.get("BUNDLE_SEED")
+    try:
+        request = recorder.Request(
+            argv=["pytest", *map(str, config.invocation_params.args)],
+            cwd=Path(config.invocation_params.dir),
+            seed=parse_seed(chosen) if chosen else random_seed(),
+            runner="pytest",
+            seed_imposed=chosen is not None,
+        )
+        recording = recorder.begin(request, open_store(), os.environ, {})
+    except BundleError as error:
+        raise pytest.UsageError(error.message) from None
+    except OSError as error:
+        sys.stderr.write(f"bundle: not recording: {error.strerror}\n")
+        return
+    config.stash[RECORDER] = recording
+    recording.start_describing()
+    bundle_probe.activate(config, recorder.probe_settings(recording, probe.PATH))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Finish the bundle, after the probe has written its last event."""
+    recording = config.stash.get(RECORDER, None)
+    if recording is None:
+        return
+    from bundler.status import Ending
+
+    exit_code = getattr(config, "_bundle_exit_status", None)
+    recorded = recording.finish(Ending(exit_code))
+    if recorded is None:
+        sys.stderr.write(f"bundle: the recording is incomplete: {recording.problem}\n")
+        return
+    short = recorded.manifest.run_id[:8]
+    seed = recorded.manifest.seed_hex
+    sys.stderr.write(f"bundle: run {short}, seed {seed}; `bundle replay {short}`\n")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember how pytest ends: nobody else sees it."""
+    session.config._bundle_exit_status = int(exitstatus)  # type: ignore[attr-defined]

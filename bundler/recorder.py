@@ -1,0 +1,291 @@
+"""The recorder around a command: begins a bundle, takes what the child prints, finishes the bundle.
+
+The guest never breaks the host: the first error of the recording disarms it and is remembered as
+one sentence; the child and its exit code are what they would have been.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bundler import __version__, atomic, bundle, environment
+from bundler.events import text_fields
+from bundler.manifest import (
+    Command,
+    Format,
+    Parent,
+    RunManifest,
+    RunStatus,
+    encode_document,
+    parse_document,
+)
+from bundler.recording import Recording
+from bundler.redaction import redact_argv
+from bundler.results import Attempt, Results, fold
+from bundler.seeds import hash_seed, show_seed
+from bundler.status import Ending, judge
+from bundler.store import Store
+
+OUTPUT_LIMIT = 10 * 1024 * 1024
+RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
+CHUNK = 256 * 1024
+TIMEOUT_MARK = b"+++ Timeout +++"
+TAIL_BYTES = 64 * 1024
+SELECTION = "selection.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be recorded: the command as given, where, under which seed, as whose rerun."""
+
+    argv: Sequence[str]
+    cwd: Path
+    seed: int
+    runner: str = "command"
+    seed_imposed: bool = False
+    parent: str | None = None
+    added: int = 0
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A finished run: its manifest and results, and where it lies."""
+
+    directory: Path
+    manifest: RunManifest
+    results: Results
+
+
+class Recorder:
+    """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
+
+    def __init__(self, request: Request, live: bundle.LiveBundle, env: Mapping[str, str]) -> None:
+        self.live = live
+        self.problem: str | None = None
+        self.tail = b""
+        self.request = request
+        self._output = _BoundedOutput(live)
+        self._timed_out = False
+        self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
+
+    def start_describing(self) -> None:
+        """Collect environment.json beside the running child: asking git takes a while."""
+        self._thread.start()
+
+    def output(self, stream: str, chunk: bytes) -> None:
+        """Take what the child printed. Never raises."""
+        window = self.tail + chunk
+        self._timed_out = self._timed_out or TIMEOUT_MARK in window[-len(chunk) - 32 :]
+        self.tail = window[-TAIL_BYTES:]
+        if self.problem is None:
+            try:
+                self._output.take(stream, chunk)
+            except (OSError, ValueError) as error:
+                self._disarm(error)
+
+    def finish(self, ending: Ending) -> Recorded | None:
+        """Finish the bundle and return it, or None where the recording failed."""
+        try:
+            if self._thread.is_alive():
+                self._thread.join(timeout=5)
+            return self._finish(ending)
+        except (OSError, ValueError) as error:
+            self._disarm(error)
+        finally:
+            self._close()
+        return None
+
+    def _finish(self, ending: Ending) -> Recorded:
+        self._output.flush()
+        recording = Recording(
+            self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
+        )
+        results = fold(recording.events())
+        if self._timed_out and self._close_timed_out(results):
+            results = fold(recording.events())
+        status = judge(ending, results, runner=self.request.runner)
+        _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
+        manifest = self.live.finish(status, _now(), results)
+        return Recorded(self.live.directory, manifest, results)
+
+    def _close_timed_out(self, results: Results) -> bool:
+        """pytest-timeout's thread method kills the process; what was running had timed out."""
+        running = [test for test in results.tests if test.attempts and _is_open(test.attempts[-1])]
+        for test in running:
+            self.live.append(
+                "TestFinished",
+                category="test",
+                level="ERROR",
+                message="timed out",
+                test_id=test.test_id,
+                seed=test.seed,
+                data={
+                    "session": test.session,
+                    "occurrence": test.occurrence,
+                    "outcome": "timed_out",
+                    "reason": "pytest-timeout ended the process",
+                    "failures": [],
+                },
+            )
+        return bool(running)
+
+    def _describe(self, env: dict[str, str]) -> None:
+        try:
+            document = environment.collect(env, self.request.cwd)
+            path = self.live.directory / bundle.ENVIRONMENT
+            atomic.write(path, encode_document(document))
+        except (OSError, ValueError) as error:
+            self._disarm(error)
+
+    def _disarm(self, error: Exception) -> None:
+        if self.problem is None:
+            self.problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+    def _close(self) -> None:
+        try:
+            self.live.close()
+        except OSError as error:
+            self._disarm(error)
+
+
+def begin(
+    request: Request, store: Store, env: Mapping[str, str], documents: Mapping[str, bytes]
+) -> Recorder:
+    """Begin to record a run in the store, with these documents in its bundle.
+
+    Raises OSError where the store refuses.
+    """
+    run_id = str(uuid.uuid4())
+    manifest = RunManifest(
+        format=Format(),
+        run_id=run_id,
+        seed=request.seed,
+        seed_hex=show_seed(request.seed),
+        seed_imposed=request.seed_imposed,
+        created_at=_now(),
+        command=Command(
+            argv=redact_argv(list(request.argv)),
+            cwd=str(request.cwd),
+            runner=request.runner,
+            project=str(store.project),
+            added=request.added,
+        ),
+        status=RunStatus("running"),
+        parent=Parent(request.parent) if request.parent else None,
+        recorder={"name": "seedbundle", "version": __version__},
+        ci=environment.ci_coordinates(env),
+    )
+    directory = store.new_run(run_id)
+    for name, content in documents.items():
+        atomic.write(directory / name, content)
+    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    return Recorder(request, live, env)
+
+
+def probe_settings(recorder: Recorder, probe_path: Path) -> str:
+    """Return the value of BUNDLE_PROBE: what the probe in the test process needs to know."""
+    live = recorder.live
+    selection = live.directory / SELECTION
+    return json.dumps(
+        {
+            "v": 1,
+            "run_id": live.manifest.run_id,
+            "directory": str(live.directory),
+            "log": str(live.log),
+            "t0_ns": live.started_ns,
+            "seed_hex": live.manifest.seed_hex,
+            "path": str(probe_path),
+            "output_limit": OUTPUT_LIMIT,
+            "selection": str(selection) if selection.exists() else None,
+        }
+    )
+
+
+class _BoundedOutput:
+    """What the command prints, as RunOutput events: the head at once, a tail kept for the end."""
+
+    def __init__(self, live: bundle.LiveBundle) -> None:
+        self._live = live
+        self._written = 0
+        self._tail: list[tuple[str, bytes]] = []
+        self._tail_bytes = 0
+        self._omitted = 0
+
+    def take(self, stream: str, chunk: bytes) -> None:
+        for begin in range(0, len(chunk), CHUNK):
+            piece = chunk[begin : begin + CHUNK]
+            if self._written + len(piece) <= RUN_OUTPUT_LIMIT:
+                self._written += len(piece)
+                self._append(stream, piece, 0)
+            else:
+                self._keep(stream, piece)
+
+    def flush(self) -> None:
+        """Write the tail that was kept back, the cut counted on its first piece."""
+        omitted, self._omitted = self._omitted, 0
+        for stream, piece in self._tail:
+            self._append(stream, piece, omitted)
+            omitted = 0
+        self._tail = []
+
+    def _keep(self, stream: str, piece: bytes) -> None:
+        self._tail.append((stream, piece))
+        self._tail_bytes += len(piece)
+        while self._tail_bytes - len(self._tail[0][1]) > TAIL_BYTES * 16:
+            dropped = self._tail.pop(0)[1]
+            self._tail_bytes -= len(dropped)
+            self._omitted += len(dropped)
+
+    def _append(self, stream: str, piece: bytes, omitted: int) -> None:
+        data: dict[str, object] = {"stream": stream, **text_fields(piece)}
+        if omitted:
+            data["omitted_bytes"] = omitted
+        self._live.append("RunOutput", category="output", message="", data=data)
+
+
+def _is_open(attempt: Attempt) -> bool:
+    return attempt.outcome is None
+
+
+def _add_test_environment(path: Path, results: Results) -> None:
+    """Put what the probe saw of the test interpreter beside what the wrapper saw of the machine."""
+    if not results.sessions or not path.exists():
+        return
+    document = parse_document(path.read_bytes(), path.name)
+    kept = ("runner", "runner_version", "python", "executable", "plugins", "packages", "hash_probe")
+    document["sessions"] = [
+        {"session": session.id, **{key: session.info[key] for key in kept if key in session.info}}
+        for session in results.sessions
+    ]
+    atomic.write(path, encode_document(document))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+SEED_VARIABLES = ("TEST_RANDOM_SEED", "PROPTEST_RNG_SEED", "MADSIM_TEST_SEED", "ASUPERSYNC_SEED")
+"""What other runners take their seed from; set only where a seed is imposed."""
+
+
+def child_variables(
+    recorder: Recorder, env: Mapping[str, str], *, fix_hash: bool
+) -> dict[str, str]:
+    """Return what a child process is given beside its environment."""
+    manifest = recorder.live.manifest
+    fixes = fix_hash and "PYTHONHASHSEED" not in env
+    hashing = {"PYTHONHASHSEED": str(hash_seed(manifest.seed))} if fixes else {}
+    imposed = {name: str(manifest.seed) for name in SEED_VARIABLES if name not in env}
+    return {
+        "BUNDLE_RUN_ID": manifest.run_id,
+        "BUNDLE_RUN_SEED": manifest.seed_hex,
+        **hashing,
+        **(imposed if manifest.seed_imposed else {}),
+    }

@@ -1,0 +1,89 @@
+"""pytest: told by its command line, recorded by the probe inside the test process.
+
+The probe reaches pytest through a folder at the head of PYTHONPATH that holds it and its entry
+point, also where pytest is a grandchild (make, nox, `uv run`). Where the folder cannot reach
+(`python -I`, tox without `pass_env`) nothing breaks: the suite runs unrecorded inside, and the last
+line says why. `-p` is added to the command only where plugins are not loaded by themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from bundler import probe
+
+PLUGIN = "bundle_probe"
+PROGRAMS = frozenset({"pytest", "py.test", "pytest.exe", "py.test.exe"})
+_PYTHON = re.compile(r"(python|pypy)[0-9.]*w?(\.exe)?")
+_TAKES_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
+
+
+def recognises(argv: Sequence[str]) -> bool:
+    """Whether the command starts pytest itself, as `pytest …` or `python … -m pytest …`."""
+    return arguments_start(argv) is not None
+
+
+def arguments_start(argv: Sequence[str]) -> int | None:
+    """Return where pytest's own arguments begin, or None where the command is not pytest."""
+    if not argv:
+        return None
+    program = PurePath(argv[0]).name.lower()
+    if program in PROGRAMS:
+        return 1
+    if not _PYTHON.fullmatch(program):
+        return None
+    index = 1
+    while index < len(argv) and argv[index].startswith("-"):
+        word = argv[index]
+        if word == "-m" or (not word.startswith("--") and word.endswith("m")):
+            module = argv[index + 1] if index + 1 < len(argv) else ""
+            return index + 2 if module in ("pytest", "py.test") else None
+        index += 2 if word in _TAKES_VALUE else 1
+    return None
+
+
+def isolated(argv: Sequence[str]) -> bool:
+    """Whether the interpreter is told to ignore PYTHONPATH (`-I` or `-E`)."""
+    start = arguments_start(argv)
+    flags = [word for word in argv[1 : start or 1] if re.fullmatch(r"-[A-Za-z]+", word)]
+    return any("I" in word or "E" in word for word in flags)
+
+
+def command(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
+    """Return the command to start: with `-p` where plugins are not loaded by themselves."""
+    start = arguments_start(argv)
+    if start is None or isolated(argv) or not _autoload_is_off(argv, env):
+        return list(argv)
+    return [*argv[:start], "-p", PLUGIN, *argv[start:]]
+
+
+def environment(env: Mapping[str, str], settings: str) -> dict[str, str]:
+    """Return the child's environment with the probe in it; `settings` is for BUNDLE_PROBE."""
+    path = str(probe.PATH)
+    before = env.get("PYTHONPATH")
+    return {
+        **env,
+        "BUNDLE_PROBE": settings,
+        "PYTHONPATH": f"{path}{os.pathsep}{before}" if before else path,
+    }
+
+
+def why_unreached(argv: Sequence[str], output_tail: str) -> str | None:
+    """Say why no probe answered, and what to set; None where no pytest seems to have run."""
+    program = PurePath(argv[0]).name.lower() if argv else ""
+    if recognises(argv) and isolated(argv):
+        return "python -I and -E ignore PYTHONPATH, so its tests are not recorded; leave them out"
+    if program.startswith("tox") or "tox" in argv[:3]:
+        return "tox hides the environment from pytest; set pass_env = PYTHONPATH,BUNDLE_*"
+    if recognises(argv):
+        return "pytest ended before its plugins were loaded"
+    if "test session starts" in output_tail:
+        return "pytest ran without PYTHONPATH or BUNDLE_PROBE; let its launcher pass them on"
+    return None
+
+
+def _autoload_is_off(argv: Sequence[str], env: Mapping[str, str]) -> bool:
+    return bool(env.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")) or "--disable-plugin-autoload" in argv

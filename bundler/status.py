@@ -1,0 +1,94 @@
+"""How a run ended: one decision, from what the wrapper saw and what the log says."""
+
+from __future__ import annotations
+
+import signal as signals
+from dataclasses import dataclass
+
+from bundler.manifest import RunStatus
+from bundler.results import Results, Session, Status, Verdict
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the wrapper saw of the child: `forwarded` are the signals that were passed on to it."""
+
+    exit_code: int | None
+    signal: int | None = None
+    forwarded: tuple[str, ...] = ()
+    started: bool = True
+    error: str | None = None
+
+
+PYTEST_STATUS = {
+    0: Status.PASSED,
+    1: Status.FAILED,
+    2: Status.CANCELLED,
+    3: Status.INTERNAL_ERROR,
+    4: Status.USAGE_ERROR,
+    5: Status.NO_TESTS,
+}
+"""pytest's exit codes, https://docs.pytest.org/en/stable/reference/exit-codes.html"""
+
+
+def judge(ending: Ending | None, results: Results, *, runner: str = "command") -> RunStatus:
+    """Return how the run ended; `ending` is None where the wrapper itself vanished."""
+    if ending is None:
+        return RunStatus(Status.INTERRUPTED, reason="the recorder vanished before the run ended")
+    if not ending.started:
+        return RunStatus(Status.NOT_STARTED, exit_code=ending.exit_code, reason=ending.error)
+    name = signal_name(ending.signal)
+    state, reason = _state(ending, results, runner)
+    if name and reason is None:
+        reason = f"killed by {name}"
+    return RunStatus(state, exit_code=ending.exit_code, signal=name, reason=reason)
+
+
+def _state(ending: Ending, results: Results, runner: str) -> tuple[Status, str | None]:
+    if ending.forwarded:
+        return Status.CANCELLED, f"stopped by {ending.forwarded[0]}"
+    unfinished = [session for session in results.sessions if not session.finished]
+    if unfinished:
+        return Status.INTERRUPTED, _vanished(ending)
+    if ending.signal is not None:
+        return Status.INTERRUPTED, None
+    if len(results.sessions) == 1:
+        return _of_session(results.sessions[0], results, ending.exit_code)
+    if runner == "pytest" and not results.sessions and ending.exit_code in (2, 3, 4, 5):
+        return PYTEST_STATUS[ending.exit_code], None
+    return (Status.PASSED if ending.exit_code == 0 else Status.FAILED), None
+
+
+def _vanished(ending: Ending) -> str | None:
+    if ending.signal is not None:
+        return None
+    return f"the test process ended with code {ending.exit_code} in the middle of its tests"
+
+
+def _of_session(
+    session: Session, results: Results, exit_code: int | None
+) -> tuple[Status, str | None]:
+    if session.reason is not None and session.exit_status not in (0, 1):
+        broken = any(problem.outcome is Verdict.ERRORED for problem in results.collection)
+        state = Status.COLLECTION_FAILED if broken else Status.CANCELLED
+        if session.exit_status == 3:
+            state = Status.INTERNAL_ERROR
+        return state, session.reason
+    if session.exit_status != exit_code:
+        # make or nox gave another code than the pytest inside: both are the truth.
+        return (Status.PASSED if exit_code == 0 else Status.FAILED), session.reason
+    if exit_code == 2 and any(p.outcome is Verdict.ERRORED for p in results.collection):
+        return Status.COLLECTION_FAILED, session.reason
+    return PYTEST_STATUS.get(
+        exit_code if exit_code is not None else 1, Status.FAILED
+    ), session.reason
+
+
+def signal_name(number: int | None) -> str | None:
+    """Return `SIGKILL` for 9, and so on; the number as text where this platform has no name."""
+    if number is None:
+        return None
+    try:
+        return signals.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,231 @@
+"""Where this machine keeps run bundles: one folder a project, one directory a run, no index.
+
+    <store>/README.txt                                 who owns this folder
+    <store>/<project name>-<digest of its path>/
+        README.txt                                     which project it is of
+        000041-<run id>/                               a run bundle
+        000042-<run id>/
+
+The directory is the index: runs are found by listing, and ordered by their sequence number, which
+a clock that jumps does not disturb. Two recorders that start at once may take the same number; the
+run id tells them apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from bundler import archive, bundle
+from bundler.errors import AmbiguousRun, BundleError, NotARecording, OutputError, RunNotFound
+from bundler.manifest import RunManifest, RunStatus, parse_manifest
+from bundler.recording import Recording
+from bundler.results import Status
+
+RUN_DIRECTORY = re.compile(
+    r"(\d{6,})-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+)
+RECORDING_ENDINGS = (".zip", ".xml", ".json", ".ndjson", ".zst", ".gz", ".bz2", ".xz", ".trace")
+
+README = """\
+This folder belongs to bundle (seedbundle), the recorder for test runs.
+Each directory in it is a recorded run. `bundle list` shows them, `bundle prune` removes old ones.
+It is safe to delete a whole run directory, or this whole folder, while nothing is recording.
+"""
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """One run directory: its place in the sequence, and its manifest or why there is none."""
+
+    path: Path
+    sequence: int
+    run_id: str
+    manifest: RunManifest | None
+    problem: str | None = None
+    live: bool = False
+
+    @property
+    def status(self) -> RunStatus:
+        """How the run ended; `interrupted` where its recorder vanished, as the log will say."""
+        if self.manifest is None:
+            return RunStatus("damaged", reason=self.problem)
+        if self.manifest.status.state == Status.RUNNING and not self.live:
+            return RunStatus(Status.INTERRUPTED, reason="the recorder vanished")
+        return self.manifest.status
+
+
+@dataclass(frozen=True)
+class Store:
+    """The runs of one project in one store."""
+
+    root: Path
+    project: Path
+
+    @property
+    def directory(self) -> Path:
+        """The folder of this project's runs."""
+        digest = hashlib.sha256(os.fsencode(self.project)).hexdigest()[:8]
+        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.project.name).strip("-.")[:60]
+        return self.root / f"{name or 'project'}-{digest}"
+
+    def new_run(self, run_id: str) -> Path:
+        """Make the directory of a new run, the last of the sequence. Raises OSError."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        _explain(self.root / "README.txt", README)
+        _explain(self.directory / "README.txt", f"{README}\nThe project is {self.project}\n")
+        last = max((sequence for _, sequence, _ in self._directories()), default=0)
+        path = self.directory / f"{last + 1:06}-{run_id}"
+        path.mkdir()
+        return path
+
+    def runs(self) -> list[StoredRun]:
+        """Every run, oldest first. A damaged one is listed as such and disturbs no other."""
+        return [_stored(path, number, run_id) for path, number, run_id in self._directories()]
+
+    def find(self, name: str) -> StoredRun:
+        """Return the run that `latest` or a unique prefix of a run id names.
+
+        Raises RunNotFound or AmbiguousRun.
+        """
+        known = self._directories()
+        wanted = name.lower()
+        if wanted == "latest":
+            if not known:
+                raise RunNotFound(
+                    f"no run of {self.project} is stored",
+                    hint="Record one with `bundle run -- COMMAND`, or name a file.",
+                )
+            return _stored(*known[-1])
+        found = [one for one in known if one[2].startswith(wanted)] if wanted else []
+        if len(found) > 1:
+            ids = ", ".join(run_id[:12] for _, _, run_id in found[:5])
+            raise AmbiguousRun(f"run {name!r} is more than one: {ids}")
+        if not found:
+            raise RunNotFound(f"run {name!r} is not in the store of {self.project}")
+        return _stored(*found[0])
+
+    def _directories(self) -> list[tuple[Path, int, str]]:
+        try:
+            names = [path.name for path in self.directory.iterdir()]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise OutputError(
+                f"the store {self.directory} cannot be read: {error.strerror}",
+                hint="Set BUNDLE_STORE to a directory that you can read and write.",
+            ) from None
+        matches = ((name, RUN_DIRECTORY.fullmatch(name)) for name in names)
+        found = [(self.directory / name, int(m[1]), m[2]) for name, m in matches if m]
+        return sorted(found, key=lambda one: (one[1], one[2]))
+
+
+def new_run_id() -> str:
+    """Return a fresh run id, a random UUID."""
+    return str(uuid.uuid4())
+
+
+def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -> Store:
+    """Return the store that the environment names, for the project that `start` lies in."""
+    return Store(root=store_root(env), project=project_of(start or current_directory()))
+
+
+def store_root(env: Mapping[str, str]) -> Path:
+    """Return `BUNDLE_STORE`, else `bundle` in the platform's state directory."""
+    chosen = env.get("BUNDLE_STORE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    from platformdirs import user_state_path
+
+    return user_state_path("bundle", appauthor=False)
+
+
+def project_of(start: Path) -> Path:
+    """Return the nearest directory at or above `start` that a project begins in, else `start`."""
+    for directory in (start, *start.parents):
+        if any((directory / mark).exists() for mark in (".git", "pyproject.toml", "Cargo.toml")):
+            return directory
+    return start
+
+
+def current_directory() -> Path:
+    """Return the working directory. Raises OutputError where it was deleted."""
+    try:
+        return Path.cwd()
+    except OSError:
+        raise OutputError(
+            "the working directory is gone", hint="Change to a directory that exists."
+        ) from None
+
+
+def is_path(name: str) -> bool:
+    """Whether the name of a run is a path: it has a separator or the ending of a recording."""
+    separators = [os.sep, "/"] + ([os.altsep] if os.altsep else [])
+    return (
+        any(one in name for one in separators)
+        or name in (".", "..")
+        or name.lower().endswith(RECORDING_ENDINGS)
+    )
+
+
+def open_recording(name: str = "latest", *, store: Store | None = None) -> Recording:
+    """Open the run of that name: `latest`, a prefix of a run id, a path, or `-` (standard input).
+
+    Raises RunNotFound where none is there, UnreadableRecording where it cannot be read.
+    """
+    if name == "-":
+        return open_stream(sys.stdin.buffer, where="standard input")
+    if is_path(name):
+        return open_path(Path(name))
+    return bundle.read((store or open_store()).find(name).path)
+
+
+def directory_of(name: str, *, store: Store | None = None) -> Path:
+    """Return where the run of that name lies: a directory or a file. Raises RunNotFound."""
+    if not is_path(name):
+        return (store or open_store()).find(name).path
+    path = Path(name)
+    if not path.exists():
+        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    return path
+
+
+def open_path(path: Path) -> Recording:
+    """Open a recording by its path; a pipe is spooled first."""
+    if not path.exists():
+        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    try:
+        if path.is_dir() or path.is_file():
+            return bundle.read(path)
+        with path.open("rb") as stream:
+            return open_stream(stream, where=str(path))
+    except OSError as error:
+        raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
+
+
+def open_stream(stream: IO[bytes], *, where: str) -> Recording:
+    """Open what comes through a pipe."""
+    return bundle.from_members(archive.open_zip(stream, where=where), where=where)
+
+
+def _stored(path: Path, sequence: int, run_id: str) -> StoredRun:
+    try:
+        manifest, _ = parse_manifest((path / bundle.MANIFEST).read_bytes())
+    except BundleError as error:
+        return StoredRun(path, sequence, run_id, None, problem=error.message)
+    except OSError as error:
+        return StoredRun(path, sequence, run_id, None, problem=f"no manifest: {error.strerror}")
+    live = manifest.status.state == Status.RUNNING and bundle.is_live(path)
+    return StoredRun(path, sequence, run_id, manifest, live=live)
+
+
+def _explain(path: Path, text: str) -> None:
+    if not path.exists():
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")

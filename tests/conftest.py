@@ -1,0 +1,19 @@
+"""What every test stands on: a store of its own, and an environment that nobody switched on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or writes the store of whoever runs it, nor is it recorded by accident."""
+    for name in list(os.environ):
+        if name.startswith(("BUNDLE_", "ASUPERSYNC_")):
+            monkeypatch.delenv(name)
+    root = tmp_path_factory.mktemp("store")
+    monkeypatch.setenv("BUNDLE_STORE", str(root))
+    return root

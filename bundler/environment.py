@@ -1,8 +1,7 @@
 """environment.json: where a run happened, as far as it decides how tests behave.
 
 What is kept of the environment's variables is an exact list of names (`VARIABLES`): a recording
-travels, and a list of what to leave out is never complete. The packages of the tests' own
-environment are not here: the probe sees them, and they stand in `SessionStarted`.
+travels, and a list of what to leave out is never complete.
 """
 
 from __future__ import annotations
@@ -49,8 +48,23 @@ _VARIABLES = """
 VARIABLES = frozenset(_VARIABLES.split())
 
 
+class TestSession(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the probe saw of one start of a test runner; the same stands in its SessionStarted."""
+
+    __test__ = False
+
+    session: str
+    runner: str | None = None
+    runner_version: str | None = None
+    python: str | None = None
+    executable: str | None = None
+    plugins: dict[str, str] = {}
+    packages: dict[str, str] = {}
+    hash_probe: str | None = None
+
+
 class Environment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """environment.json of a run bundle."""
+    """environment.json of a run bundle. `sessions` are added when the run ends."""
 
     format: Format
     platform: machine.Platform
@@ -63,6 +77,7 @@ class Environment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     time_zone: machine.TimeZone
     variables: dict[str, str]
     ci: dict[str, str] | None = None
+    sessions: list[TestSession] = []
 
 
 def collect(env: Mapping[str, str], cwd: Path) -> dict[str, Any]:

@@ -160,10 +160,10 @@ def test_the_summary_says_what_became_of_it_and_how_to_see_it(job: Job) -> None:
 
 
 def test_the_summary_is_bounded_and_says_what_it_left_out(job: Job) -> None:
-    many = [f"def test_{number:03}_{'x' * 400}(): assert 0\n" for number in range(500)]
+    many = [f"def test_{number:03}_{'x' * 400}(): assert 0\n" for number in range(100)]
     (job.workspace / "test_suite.py").write_text("".join(many))
     job.run(PYTEST)
-    assert re.search(r"\(4\d\d more lines\)", job.summary)
+    assert re.search(r"\(\d\d more lines\)", job.summary)
     head, *quoted, foot = filter(None, job.summary.splitlines())
     assert head.startswith("**Recorded:**")
     assert foot.startswith("`bundle replay")

@@ -124,7 +124,6 @@ def state_after(before: State, results: Results, file_of: FileOf = pytest_file) 
         for node in before.uncollected
         if TABLE[sight.node_place(node)][Standing.OUTSTANDING] is Standing.OUTSTANDING
     }
-    uncollected -= sight.seen.keys()
     return State(
         passing=frozenset(one for one, standing in after.items() if standing is _P),
         outstanding=frozenset(one for one, standing in after.items() if standing is _O)
@@ -221,9 +220,7 @@ class _Sight:
         return Place.GONE if whole else Place.ABSENT
 
     def node_place(self, node: str) -> Place:
-        """Return the row of a node that could not be collected before this run."""
-        if node in self.failed:
-            return Place.NOT_PASSED
+        """Return the row of a node that could not be collected before, and did not fail again."""
         if node in self.collected:
             return Place.PASSED
         return Place.SKIPPED if node in self.skipped else Place.ABSENT

@@ -203,6 +203,14 @@ def test_a_file_that_skips_itself_skips_its_tests() -> None:
     assert after == State(frozenset({"a.py::t"}), frozenset({"a.py::u", "b.py::t"}))
 
 
+def test_a_class_that_skips_itself_is_not_gone() -> None:
+    skipped = line("CollectionSkipped", "a.py::TestX", reason="no numpy")
+    before = passing("a.py::TestX::t", "a.py::gone")
+    assert state_after(before, saw(skipped, a_test("a.py::t"))) == passing(
+        "a.py::TestX::t", "a.py::t"
+    )
+
+
 def test_a_class_that_fails_beside_tests_that_ran_is_outstanding() -> None:
     results = saw(
         line("CollectionFailed", "a.py::TestX", failures=[]),
@@ -217,7 +225,9 @@ def test_a_class_that_fails_beside_tests_that_ran_is_outstanding() -> None:
     assert state_after(after, fixed) == passing("a.py::t", "a.py::TestX::t")
 
 
-@pytest.mark.parametrize("named", ["sub/a.py::t", "./sub/a.py::t", "a.py::t", "/p/sub/a.py::t"])
+@pytest.mark.parametrize(
+    "named", ["sub/a.py::t", "sub\\a.py::t", "a.py::t", "./a.py::t", "/p/sub/a.py::t"]
+)
 def test_tests_beside_one_named_on_the_command_line_are_not_gone(named: str) -> None:
     one_named = [line("SessionStarted", args=["-x", named]), *a_test("sub/a.py::t")]
     assert state_after(passing("sub/a.py::u"), saw(*one_named)) == passing(
@@ -312,12 +322,12 @@ def test_a_test_that_was_retried_on_another_worker_has_two_histories() -> None:
 
 def test_where_no_order_was_recorded_the_start_tells_it() -> None:
     lines = [
-        line("TestStarted", "t.py::b", ts_us=20),
-        line("TestStarted", "t.py::a", ts_us=10),
-        line("TestFinished", "t.py::b", ts_us=30, outcome="failed", failures=[]),
+        line("TestStarted", "t.py::a", ts_us=20),
+        line("TestStarted", "t.py::b", ts_us=10),
+        line("TestFinished", "t.py::a", ts_us=30, outcome="failed", failures=[]),
     ]
-    sequences = worker_sequences(saw(*lines), {"t.py::b"})
-    assert [names(one) for one in sequences] == ["ab"]
+    sequences = worker_sequences(saw(*lines), {"t.py::a"})
+    assert [names(one) for one in sequences] == ["ba"]
 
 
 def test_what_came_from_before_the_parent_is_expected_last() -> None:

@@ -201,9 +201,7 @@ class _Forest:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        places: dict[str, int] = {}
-        for index, row in enumerate(rows):
-            places.setdefault(row.run_id, index)
+        places = {row.run_id: index for index, row in enumerate(rows)}
         self.parents = [places.get(row.parent_run_id or "") for row in rows]
         self.circles = self._break_circles()
         self.children: list[list[int]] = [[] for _ in rows]

@@ -116,6 +116,11 @@ def test_runs_that_are_each_others_parents_are_all_shown() -> None:
     ]
 
 
+def test_a_circle_begins_at_its_oldest_run_whoever_leads_into_it() -> None:
+    rows = [run("r1", "r5"), run("r3", "r5"), run("r5", "r3")]
+    assert picture(rows) == ["r3 (rerun of r5, in a circle)", "└─r5 *", "  r1"]
+
+
 def test_two_runs_with_one_id_are_both_shown() -> None:
     rows = [run("r1", sequence=1), run("r1", sequence=2), run("r3", "r1")]
     assert picture(rows) == ["r1", "r1", "└─r3 *"]
@@ -170,6 +175,7 @@ def test_a_unique_prefix_is_one_and_no_shorter_one_is(ids: list[str], minimum: i
         others = set(ids) - {one}
         taken = [other for other in others if other.startswith(one[:length])]
         assert not taken or length == len(one)
+        assert length >= min(minimum, len(one))
         shorter = one[: length - 1]
         is_free = not any(other.startswith(shorter) for other in others)
         assert length <= max(minimum, 1) or not is_free

@@ -72,7 +72,11 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be deleted and why, oldest first, and what is kept."""
+    """What is to be deleted and why, and what is kept, both with the first recorded first.
+
+    To be carried out from the last to the first: cut off in the middle, it leaves chains that lack
+    their end, and none that lacks its beginning.
+    """
 
     delete: tuple[tuple[Run, Reason], ...]
     keep: tuple[Run, ...]

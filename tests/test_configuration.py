@@ -174,6 +174,8 @@ def test_what_a_variable_and_an_option_take(
         ("keep_days = inf", "keep_days is inf, not a number of days"),
         ('keep_bytes = "1 lot"', "keep_bytes is '1 lot', not a number of bytes"),
         ('keep_bytes = "1.2.3 GB"', "keep_bytes is '1.2.3 GB', not a number of bytes"),
+        (f"keep_bytes = '{'9' * 400}'", "not a number of bytes"),
+        ('command = ["a\\u0000b"]', "command is ['a\\x00b'], not a list of words"),
         ('color = "green"', "color is 'green', not auto, always or never"),
         ("color = ['auto']", "color is ['auto'], not auto, always or never"),
         (f"color = '{'x' * 99}'", f"color is '{'x' * 56}..., not"),
@@ -190,7 +192,8 @@ def test_a_value_of_another_kind_is_an_error_that_says_what_was_expected(
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("record", "maybe"), ("seed", "x"), ("keep_runs", "5.5"), ("pager", "\x1b")]
+    ("name", "text"),
+    [("record", "maybe"), ("seed", "x"), ("keep_runs", "5.5"), ("pager", "\x1b"), ("pager", " ")],
 )
 def test_a_variable_or_an_option_of_another_kind_is_an_error_that_names_it(
     project: Path, name: str, text: str
@@ -206,7 +209,7 @@ def test_a_variable_or_an_option_of_another_kind_is_an_error_that_names_it(
     [
         ("kep_runs", "keep_runs"),
         ("keep-bytes", "keep_bytes"),
-        ("Seed", "seed"),
+        ("KEEP-RUNS", "keep_runs"),
         ("colour", "color"),
         ("runner", "runners"),
     ],

@@ -55,6 +55,8 @@ LOG = "events.ndjson"
 SEALED_LOG = "events.ndjson.zst"
 LOCK = "run.lock"
 NOT_MEMBERS = frozenset({MANIFEST, LOG, LOCK})
+DERIVED = frozenset({MANIFEST, LOG, SEALED_LOG, SUMMARY, LOCK})
+"""What is written anew when a recording becomes a bundle."""
 
 
 @dataclass
@@ -335,6 +337,31 @@ def _ended(recording: Recording) -> RunManifest:
         duration_us=(finished or {}).get("duration_us", results.last_ts_us),
         log=_log(recording, results, []),
     )
+
+
+def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunManifest:
+    """Write any recording into an empty directory as a sealed bundle; `source` says whence it came.
+
+    What a run bundle holds beside its log keeps its name; the files of a foreign recording go below
+    `source/`. Raises OSError, and what reading the members raises.
+    """
+    own = recording.manifest.source is None or MANIFEST in recording.files
+    kept = {**(recording.manifest.source or {}), **source}
+    manifest = msgspec.structs.replace(recording.manifest, source=kept, members=[])
+    for name in recording.files:
+        if name in DERIVED:
+            continue
+        path = directory / name if own else directory / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(recording.files[name])
+    with (directory / LOG).open("xb") as file:
+        for line in recording.log.lines():
+            if not line.problem:
+                file.write(line.content + b"\n")
+    document = to_document(manifest, recording.document)
+    atomic.write(directory / MANIFEST, encode_document(document))
+    return seal(directory, manifest)
 
 
 def pack(directory: Path, target: IO[bytes]) -> RunManifest:

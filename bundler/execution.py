@@ -48,7 +48,7 @@ def record(
         recording = recorder.begin(request, open_store(env), env, documents or {})
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        return Execution(request, process.run(list(request.argv), env=dict(env), cwd=request.cwd))
+        return Execution(request, _unrecorded(request, env))
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
@@ -66,6 +66,13 @@ def record(
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))
+
+
+def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
+    def ignore(_stream: str, _chunk: bytes) -> None:
+        pass
+
+    return process.run(list(request.argv), env=dict(env), cwd=request.cwd, on_output=ignore)
 
 
 def leave(execution: Execution) -> int:

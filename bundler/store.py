@@ -17,21 +17,28 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bundler import archive, bundle
-from bundler.errors import AmbiguousRun, BundleError, NotARecording, OutputError, RunNotFound
+from bundler.errors import (
+    AmbiguousRun,
+    BundleError,
+    DamagedRecording,
+    NotARecording,
+    OutputError,
+    RunNotFound,
+)
 from bundler.manifest import RunManifest, RunStatus, parse_manifest
 from bundler.recording import Recording
 from bundler.results import Status
 
-RUN_DIRECTORY = re.compile(
-    r"(\d{6,})-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
-)
+RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+RUN_DIRECTORY = re.compile(rf"(\d{{6,}})-({RUN_ID.pattern})")
 RECORDING_ENDINGS = (".zip", ".xml", ".json", ".ndjson", ".zst", ".gz", ".bz2", ".xz", ".trace")
 
 README = """\
@@ -78,13 +85,39 @@ class Store:
 
     def new_run(self, run_id: str) -> Path:
         """Make the directory of a new run, the last of the sequence. Raises OSError."""
+        self._begin()
+        path = self._next(run_id)
+        path.mkdir()
+        return path
+
+    def _begin(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         _explain(self.root / "README.txt", README)
         _explain(self.directory / "README.txt", f"{README}\nThe project is {self.project}\n")
+
+    def _next(self, run_id: str) -> Path:
         last = max((sequence for _, sequence, _ in self._directories()), default=0)
-        path = self.directory / f"{last + 1:06}-{run_id}"
-        path.mkdir()
-        return path
+        return self.directory / f"{last + 1:06}-{run_id}"
+
+    def add(self, recording: Recording, source: dict[str, Any]) -> StoredRun:
+        """Take a recording in as the last of the sequence; the one that is here already stays.
+
+        It appears whole or not at all. Raises OSError.
+        """
+        run_id = recording.manifest.run_id
+        if not RUN_ID.fullmatch(run_id):
+            raise DamagedRecording(f"{recording.where} has no run id that can be stored")
+        here = [one for one in self._directories() if one[2] == run_id]
+        if here:
+            return _stored(*here[-1])
+        self._begin()
+        with tempfile.TemporaryDirectory(dir=self.directory, prefix="adding-") as temporary:
+            incoming = Path(temporary) / "run"
+            incoming.mkdir()
+            bundle.adopt(incoming, recording, source)
+            path = self._next(run_id)
+            incoming.rename(path)
+        return _stored(path, *_numbered(path.name))
 
     def runs(self) -> list[StoredRun]:
         """Every run, oldest first. A damaged one is listed as such and disturbs no other."""
@@ -213,6 +246,12 @@ def open_path(path: Path) -> Recording:
 def open_stream(stream: IO[bytes], *, where: str) -> Recording:
     """Open what comes through a pipe."""
     return bundle.from_members(archive.open_zip(stream, where=where), where=where)
+
+
+def _numbered(name: str) -> tuple[int, str]:
+    match = RUN_DIRECTORY.fullmatch(name)
+    assert match, f"{name} is not the name of a run directory"
+    return int(match[1]), match[2]
 
 
 def _stored(path: Path, sequence: int, run_id: str) -> StoredRun:

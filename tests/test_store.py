@@ -12,7 +12,7 @@ import pytest
 from builders import a_manifest, a_test
 
 from bundler import bundle
-from bundler.errors import AmbiguousRun, NotARecording, OutputError, RunNotFound
+from bundler.errors import AmbiguousRun, DamagedRecording, NotARecording, OutputError, RunNotFound
 from bundler.manifest import RunStatus
 from bundler.results import Status
 from bundler.store import Store, is_path, open_recording, project_of, store_root
@@ -136,3 +136,31 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(NotARecording):
         open_recording(str(tmp_path / "notes.txt"))
+
+
+def test_what_is_added_keeps_its_id_and_every_event(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    with (tmp_path / "run.zip").open("wb") as target:
+        bundle.pack(store.find("abcd").path, target)
+    here = Store(tmp_path / "store", tmp_path / "elsewhere")
+    added = here.add(open_recording(str(tmp_path / "run.zip")), {"added_from": "run.zip"})
+    recording = bundle.read(added.path)
+    assert recording.manifest.run_id == IDS[0]
+    assert recording.manifest.source == {"added_from": "run.zip"}
+    assert recording.results == bundle.read(tmp_path / "run.zip").results
+    assert [path.name for path in here.directory.iterdir() if path.is_dir()] == [added.path.name]
+
+
+def test_adding_twice_changes_nothing(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    recording = bundle.read(store.find("latest").path)
+    before = [run.path for run in store.runs()]
+    store.add(recording, {})
+    assert [run.path for run in store.runs()] == before
+
+
+def test_a_run_id_that_is_a_path_is_not_taken_in(tmp_path: Path) -> None:
+    recording = bundle.read(store_with(tmp_path).find("latest").path)
+    recording.manifest = a_manifest(run_id="../../etc")
+    with pytest.raises(DamagedRecording):
+        Store(tmp_path / "store", tmp_path / "elsewhere").add(recording, {})

@@ -8,6 +8,7 @@ COMMANDS = {
     "show": "Show one run, or one test of it, in detail.",
     "export": "Write a run in another tool's format.",
     "pack": "Put a run into one zip file.",
+    "add": "Take a recording into the store.",
     "verify": "Check that a run is whole and valid; repair it.",
 }
 """Every command, in the order of the help, with its one-line summary: `bundler.commands.<name>`

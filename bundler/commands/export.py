@@ -1,0 +1,129 @@
+"""`bundle export`: write a run in another tool's format."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Protocol, cast
+
+import typer
+
+from bundler import atomic
+from bundler.errors import OutputError, UsageError
+from bundler.formats import WRITERS, Target
+from bundler.recording import Recording
+from bundler.store import open_recording
+from bundler.terminal import Stream, Ui
+
+
+class Writer(Protocol):
+    """A module of `bundler.formats` that writes; the options are those of `--dialect`."""
+
+    def write(self, recording: Recording, target: Target, **options: Any) -> None:
+        """Write a run. Raises OSError."""
+        ...
+
+
+def command(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
+    ] = "latest",
+    to: Annotated[
+        str, typer.Option("--to", metavar="FORMAT", help=f"One of: {', '.join(WRITERS)}.")
+    ] = "",
+    output: Annotated[
+        str, typer.Option("-o", "--output", metavar="FILE", help="- is stdout.")
+    ] = "-",
+    dialect: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For whom; of junit: pytest (as it writes), jenkins."),
+    ] = None,
+) -> int:
+    """Write a run in another tool's format.
+
+    Examples:
+
+        bundle export --to junit -o junit.xml
+
+        bundle export run.zip --to junit --dialect jenkins -o junit.xml
+
+        bundle export 3f2a --to junit | xmllint --format -
+    """
+    ui: Ui = context.obj
+    writer = writer_of(to)
+    options = {"dialect": dialect_of(writer, to, dialect)} if dialect is not None else {}
+    recording = open_recording(run)
+    if output == "-":
+        _to_stdout(ui.stdout, recording, writer, options)
+    else:
+        # Read first, so that an error of reading is not taken for one of writing.
+        _ = recording.results
+        _to_file(output, recording, writer, options)
+    return 0
+
+
+def writer_of(name: str) -> Writer:
+    """Return the module that writes a format. Raises UsageError where there is none."""
+    known = f"the formats are: {', '.join(WRITERS)}"
+    if not name:
+        raise UsageError("a format is missing", hint=f"Write `--to FORMAT`; {known}.")
+    if name not in WRITERS:
+        raise UsageError(f"format {name!r} is not known; {known}", hint=_nearest(name, WRITERS))
+    return cast(Writer, importlib.import_module(WRITERS[name]))
+
+
+def dialect_of(writer: Writer, to: str, dialect: str) -> str:
+    """Return the dialect where the format has it. Raises UsageError."""
+    dialects: tuple[str, ...] = getattr(writer, "DIALECTS", ())
+    if not dialects:
+        raise UsageError(f"format {to!r} has no dialects", hint="Leave `--dialect` out.")
+    if dialect not in dialects:
+        known = f"the dialects of {to} are: {', '.join(dialects)}"
+        raise UsageError(
+            f"dialect {dialect!r} is not known; {known}", hint=_nearest(dialect, dialects)
+        )
+    return dialect
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    return f"Did you mean {near[0]}?" if near else ""
+
+
+class _Stdout:
+    """Stdout as a writer sees it: it ends where nobody reads on."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def write(self, content: bytes) -> None:
+        self._stream.write_bytes(content)
+        if self._stream.stopped:
+            raise BrokenPipeError
+
+
+def _to_stdout(
+    stream: Stream, recording: Recording, writer: Writer, options: dict[str, str]
+) -> None:
+    try:
+        writer.write(recording, _Stdout(stream), **options)
+    except BrokenPipeError:
+        return
+    stream.flush()
+
+
+def _to_file(output: str, recording: Recording, writer: Writer, options: dict[str, str]) -> None:
+    """A file appears whole or not at all; a device or a pipe is only written to."""
+    path = Path(output)
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                writer.write(recording, file, **options)
+        else:
+            with atomic.replacing(path.resolve()) as file:
+                writer.write(recording, file, **options)
+    except OSError as error:
+        raise OutputError(f"{output} cannot be written: {error.strerror}") from None

@@ -1,0 +1,56 @@
+"""Records a pytest run from inside: a plugin that stands alone. PYTEST_DONT_REWRITE
+
+It does nothing unless `BUNDLE_PROBE` is set or somebody calls `activate`. Switched on, it writes
+events to the log of the run and changes nothing else: no output, no exit code, no outcome.
+
+    entry.py      the hook by which it begins
+    settings.py   what it was told, and taking that out of the environment again
+    text.py       JSON, cutting, seeds
+    log.py        the log: one descriptor, one write a line, disarmed by its first failure
+    recorder.py   what the hooks share: log, session, seeds, an event to a line
+    session.py    one session: its start, its warnings, its end
+    packages.py   what is installed, cheaply
+    collection.py what could not be collected, and what was left out
+    attempts.py   one test: its start, its end
+    output.py     what a test printed, in pieces
+    failures.py   from pytest's reports to failures and reasons
+    workers.py    xdist: the controller's part, and a worker's
+    selection.py  which tests run, and in which order, where a rerun says so
+"""
+
+from __future__ import annotations
+
+import os
+
+_active = False
+
+
+def is_active() -> bool:
+    """Whether this process records, or has recorded."""
+    return _active
+
+
+def activate(config, settings=None):
+    """Begin to record the session of `config`; once in a process, later calls do nothing.
+
+    `settings` is what BUNDLE_PROBE would hold, as JSON or as a dict. In an xdist worker the
+    controller's settings are taken and `settings` is not looked at. Raises pytest.UsageError
+    where a selection file cannot be read: that is all that may stop a run.
+    """
+    global _active
+    if _active:
+        return
+    from . import session, workers
+
+    worker = workers.input_of(config)
+    if worker is None and (settings is None or hasattr(config, "workerinput")):
+        return
+    _active = True
+    if worker is None:
+        session.begin(config, settings)
+    else:
+        workers.begin(config, worker)
+
+
+if "BUNDLE_PROBE" in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+    from .entry import pytest_cmdline_main  # noqa: F401

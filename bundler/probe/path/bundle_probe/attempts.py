@@ -1,0 +1,295 @@
+"""One test, attempt by attempt: TestStarted, TestOutput, SubtestFinished, TestFinished.
+
+An attempt begins in the first hook that is given the item, `pytest_runtest_setup`, before any
+fixture is set up, and ends with the report of its teardown, or with a report that says `rerun`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from . import failures, output
+from .log import guarded
+from .text import clip, encode, quote, shown, test_id
+
+_LIMITS = (failures.TRACEBACK_BYTES, 64 * 1024, 4 * 1024, 256)
+_PROPERTIES = 1000
+_RETRIED = ("rerun", "retried")
+_TestReport = pytest.TestReport
+
+
+class Attempt:
+    """One attempt that is going on, or the one before it while the test may yet be repeated."""
+
+    __slots__ = (
+        "durations", "failures", "fields", "item", "key", "node_id", "number", "occurrence",
+        "open", "order", "outcome", "reason", "sections", "subtest_failures", "used",
+    )  # fmt: skip
+
+    def __init__(self, item, node_id, number, occurrence, order):
+        self.item = item
+        self.node_id = node_id
+        self.number = number
+        self.occurrence = occurrence
+        self.order = order
+        self.fields = self.key = ""
+        self.open = True
+        self.outcome = "passed"
+        self.reason = None
+        self.durations = ""
+        self.failures = []
+        self.subtest_failures = 0
+        self.sections = 0
+        self.used = {}
+
+
+class Attempts:
+    """The plugin that records the tests which this process runs."""
+
+    def __init__(self, recorder, config):
+        self.log = recorder.log
+        self._recorder = recorder
+        self._going_on = {}
+        self._last = None
+        self._order = 0
+        self._occurrences = {}
+        self._files = {}
+        worker = recorder.worker
+        self._worker = f',"worker":{quote(worker)}' if worker else ""
+        self._session = f'{{"session":"{recorder.session}"'
+        manager = config.pluginmanager
+        self._reruns = manager.hasplugin("rerunfailures")
+        self._timeouts = manager.hasplugin("timeout")
+
+    @pytest.hookimpl(tryfirst=True)
+    @guarded
+    def pytest_collection_finish(self, session):
+        """Number the tests that share an id, as `--keep-duplicates` makes them."""
+        seen = {}
+        for item in session.items:
+            count = seen[item.nodeid] = seen.get(item.nodeid, 0) + 1
+            if count > 1:
+                self._occurrences[id(item)] = count
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        """Begin an attempt."""
+        try:
+            attempt = self._going_on.get(item.nodeid)
+            if attempt is None or not attempt.open:
+                self._begin(item, item.nodeid)
+        except Exception as error:
+            self.log.disarm(error)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report):
+        """Take one report of an attempt."""
+        try:
+            self._take(report)
+        except Exception as error:
+            self.log.disarm(error)
+
+    def _begin(self, item, node_id):
+        before = self._going_on.get(node_id) or self._last
+        if before is not None and before.node_id == node_id and before.item is item:
+            attempt = Attempt(item, node_id, before.number + 1, before.occurrence, before.order)
+            attempt.sections = before.sections
+        else:
+            occurrence = self._occurrences.get(id(item), 1)
+            attempt = Attempt(item, node_id, 1, occurrence, self._order)
+            self._order += 1
+        if self._reruns:
+            # After the death of a worker another one repeats the test, and only this tells.
+            attempt.number = max(attempt.number, getattr(item, "execution_count", 0))
+        self._going_on[node_id] = attempt
+        self._write_start(attempt)
+        return attempt
+
+    def _write_start(self, attempt):
+        recorder, log = self._recorder, self.log
+        known = test_id(attempt.node_id)
+        fields = f',"test_id":{quote(known)},"seed":{recorder.seeds.seed(known)},"thread_id":'
+        occurrence = f',"occurrence":{attempt.occurrence}' if attempt.occurrence > 1 else ""
+        key = f'{self._session}{occurrence},"attempt":{attempt.number}'
+        attempt.fields, attempt.key = fields, key
+        log.write(
+            f'{{"v":1,"ts_us":{log.now_us()},"level":"INFO","category":"test","event":"TestStarted"'
+            f'{fields}{log.thread_id()},"message":"started","data":{key}{self._worker}'
+            f',"order":{attempt.order}{self._place(attempt.item)}}}}}\n'
+        )
+
+    def _place(self, item):
+        if item is None:
+            return ""
+        path, line, _ = item.location
+        file = self._files.get(path)
+        if file is None:
+            relative = self._recorder.relative(path)
+            file = self._files[path] = f',"file":{quote(clip(relative, 4096))}'
+        return file if line is None else f'{file},"line":{line + 1}'
+
+    def _take(self, report):
+        attempt = self._going_on.get(report.nodeid)
+        if attempt is None:
+            # Its start was not seen: it was set up in a child process (pytest-forked).
+            attempt = self._begin(None, report.nodeid)
+        is_subtest = report.__class__ is not _TestReport and _is_subtest(report)
+        if len(report.sections) != attempt.sections:
+            self._write_output(attempt, report, is_subtest)
+        if is_subtest:
+            self._take_subtest(attempt, report)
+        elif attempt.open:
+            when, outcome = report.when, report.outcome
+            attempt.durations += f',"{when}_us":{_microseconds(report.duration)}'
+            if outcome != "passed" or hasattr(report, "wasxfail"):
+                self._judge(attempt, report)
+            if when == "teardown" or outcome in _RETRIED:
+                self._finish(attempt, report, will_retry=outcome in _RETRIED)
+
+    def _judge(self, attempt, report):
+        outcome, when = report.outcome, report.when
+        if outcome == "skipped":
+            attempt.outcome = "xfailed" if hasattr(report, "wasxfail") else "skipped"
+            attempt.reason = failures.reason(report)
+        elif outcome == "passed":
+            if when == "call":
+                attempt.outcome = "xpassed"
+                attempt.reason = failures.reason(report)
+        else:
+            found = failures.failure(report, when, self._recorder)
+            attempt.failures.append(found)
+            if self._timeouts and failures.is_timeout(found):
+                attempt.outcome = "timed_out"
+            elif when == "call":
+                attempt.outcome = "failed"
+            elif attempt.outcome not in ("failed", "timed_out"):
+                attempt.outcome = "errored"
+
+    def _finish(self, attempt, report, will_retry):
+        attempt.open = False
+        if not will_retry:
+            del self._going_on[attempt.node_id]
+            self._last = attempt
+        if attempt.subtest_failures and attempt.outcome == "passed":
+            _fail_by_subtests(attempt)
+        if attempt.outcome == "passed" and not report.user_properties:
+            self.log.write(self._end(attempt, "INFO", "", will_retry))
+            return
+        lines = (self._long_end(attempt, report, will_retry, limit) for limit in _LIMITS)
+        self._recorder.write_first_that_fits(lines)
+        if attempt.failures:
+            self.log.sync()
+
+    def _long_end(self, attempt, report, will_retry, limit):
+        found = encode([failures.clipped(one, limit) for one in attempt.failures])
+        rest = ""
+        if attempt.reason is not None:
+            rest += f',"reason":{quote(clip(attempt.reason, limit // 4))}'
+        if report.user_properties:
+            rest += f',"properties":{_properties(report.user_properties, limit)}'
+        level = "ERROR" if attempt.failures else "INFO"
+        return self._end(attempt, level, rest, will_retry, found)
+
+    def _end(self, attempt, level, rest, will_retry, found="[]"):
+        log, outcome = self.log, attempt.outcome
+        retry = ',"will_retry":true' if will_retry else ""
+        return (
+            f'{{"v":1,"ts_us":{log.now_us()},"level":"{level}","category":"test"'
+            f',"event":"TestFinished"{attempt.fields}{log.thread_id()},"message":"{outcome}"'
+            f',"data":{attempt.key}{self._worker},"order":{attempt.order},"outcome":"{outcome}"'
+            f'{attempt.durations},"failures":{found}{rest}{retry}}}}}\n'
+        )
+
+    def _take_subtest(self, attempt, report):
+        outcome = report.outcome
+        if hasattr(report, "wasxfail"):
+            outcome = "xfailed" if outcome == "skipped" else "xpassed"
+        found = []
+        if outcome not in ("passed", "skipped", "xfailed", "xpassed"):
+            outcome = "failed"
+            attempt.subtest_failures += 1
+            found = [failures.failure(report, "call", self._recorder)]
+        name = shown(_subtest_name(report))
+        lines = (self._subtest(attempt, report, name, outcome, found, limit) for limit in _LIMITS)
+        self._recorder.write_first_that_fits(lines)
+
+    def _subtest(self, attempt, report, name, outcome, found, limit):
+        log = self.log
+        level = "ERROR" if found else "INFO"
+        short = encode([failures.clipped(one, limit) for one in found])
+        return (
+            f'{{"v":1,"ts_us":{log.now_us()},"level":"{level}","category":"test"'
+            f',"event":"SubtestFinished"{attempt.fields}{log.thread_id()},"message":"{outcome}"'
+            f',"data":{attempt.key},"name":{quote(clip(name, limit // 4))},"outcome":"{outcome}"'
+            f',"duration_us":{_microseconds(report.duration)},"failures":{short}}}}}\n'
+        )
+
+    def _write_output(self, attempt, report, is_subtest):
+        sections = report.sections
+        # A report repeats the sections of the reports before it; a subtest's own come on top.
+        known = attempt.sections if attempt.sections <= len(sections) else 0
+        if not is_subtest:
+            attempt.sections = len(sections)
+        for title, content in sections[known:]:
+            stream, phase = output.place(shown(title), report.when)
+            content = shown(content)
+            used = attempt.used.get(stream, 0)
+            attempt.used[stream] = used + output.size(content)
+            room = max(0, self._recorder.settings.output_limit - used)
+            for field, omitted in output.pieces(content, room):
+                self._write_piece(attempt, stream, phase, field, omitted)
+
+    def _write_piece(self, attempt, stream, phase, field, omitted):
+        log = self.log
+        cut = f',"omitted_bytes":{omitted}' if omitted else ""
+        log.write(
+            f'{{"v":1,"ts_us":{log.now_us()},"level":"INFO","category":"output"'
+            f',"event":"TestOutput"{attempt.fields}{log.thread_id()},"message":""'
+            f',"data":{attempt.key},"stream":{quote(clip(stream, 1024))},"phase":{quote(phase)}'
+            f",{field}{cut}}}}}\n"
+        )
+
+
+def _fail_by_subtests(attempt):
+    """pytest lets the test itself pass, or fails it only while it is being shown."""
+    count = attempt.subtest_failures
+    message = f"contains {count} failed subtest{'s' if count > 1 else ''}"
+    attempt.outcome = "failed"
+    attempt.failures.append({"phase": "call", "message": message})
+
+
+def _is_subtest(report):
+    return type(report).__name__.lower() == "subtestreport"
+
+
+def _subtest_name(report):
+    """Return the name of a subtest as pytest shows it: its message, then its parameters."""
+    context = report.context
+    words = [] if context.msg is None else [f"[{shown(context.msg)}]"]
+    if context.kwargs:
+        pairs = ", ".join(f"{key}={_shown_parameter(v)}" for key, v in context.kwargs.items())
+        words.append(f"({pairs})")
+    return " ".join(words) or "(<subtest>)"
+
+
+def _shown_parameter(value):
+    """pytest 9 keeps the parameters as their repr, pytest-subtests as they are."""
+    try:
+        return value if isinstance(value, str) else repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}: {type(error).__name__}>"
+
+
+def _properties(pairs, limit):
+    bound = limit // 4
+    return encode(
+        [[clip(shown(name), bound), clip(shown(v), bound)] for name, v in pairs[:_PROPERTIES]]
+    )
+
+
+def _microseconds(seconds):
+    """A test may have replaced the clock by which pytest measures."""
+    try:
+        return max(0, min(int(seconds * 1_000_000), 1 << 53))
+    except (ArithmeticError, TypeError, ValueError):
+        return 0

@@ -1,0 +1,106 @@
+"""Text on its way into the log: JSON, cutting, test ids, seeds.
+
+The log is ASCII JSON. A lone surrogate has no place in JSON: it becomes a visible `\\udc80`, except
+in output, which goes as base64 where it is not Unicode. Nothing here looks at a global that a test
+may have patched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from json.encoder import encode_basestring_ascii
+
+ID_CHARACTERS = 10_000
+CUT = "\n[… {} bytes cut …]\n"
+
+
+def quote(text, _quote=encode_basestring_ascii):
+    """Return text as JSON."""
+    return _quote(text if text.isascii() else unicode_only(text))
+
+
+def encode(value, _quote=encode_basestring_ascii):
+    """Return a value of str, int, bool, None, list, tuple and dict as JSON."""
+    if isinstance(value, str):
+        return _quote(value if value.isascii() else unicode_only(value))
+    if value is None:
+        return "null"
+    if value is True:
+        return "true"
+    if value is False:
+        return "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, dict):
+        return "{" + ",".join([f"{encode(k)}:{encode(v)}" for k, v in value.items()]) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join([encode(v) for v in value]) + "]"
+    raise TypeError(f"no JSON for {type(value).__name__}")
+
+
+def unicode_only(text):
+    """Return text with every lone surrogate made visible."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
+def shown(value):
+    """Return any object as text, whatever its own `__str__` does."""
+    try:
+        return value if isinstance(value, str) else str(value)
+    except Exception as error:
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+
+
+def clip(text, limit):
+    """Return text of at most about `limit` bytes, its middle cut, saying how much is gone."""
+    if len(text) * 4 <= limit:
+        return text
+    raw = text.encode("utf-8", "backslashreplace")
+    if len(raw) <= limit:
+        return text
+    half = limit // 2
+    head = raw[:half].decode("utf-8", "ignore")
+    tail = raw[len(raw) - half :].decode("utf-8", "ignore")
+    return head + CUT.format(len(raw) - 2 * half) + tail
+
+
+def test_id(node_id, _sha256=hashlib.sha256):
+    """Return the id under which a test is recorded: pytest's own, unless JSON cannot hold it.
+
+    One of more than 10,000 characters is cut, so that a line stays under 1 MiB; a digest keeps it
+    apart from the others.
+    """
+    if not node_id.isascii():
+        node_id = unicode_only(node_id)
+    if len(node_id) <= ID_CHARACTERS:
+        return node_id
+    digest = _sha256(node_id.encode("utf-8")).hexdigest()
+    return f"{node_id[:ID_CHARACTERS]}[cut:{digest}]"
+
+
+class Seeds:
+    """The seeds of tests: FNV-1a 64 over the root, then `scenario:` and the test id."""
+
+    def __init__(self, root):
+        self._base = _fnv1a(b"scenario:", _fnv1a(root.to_bytes(8, "little")))
+        self._prefix = ""
+        self._after_prefix = self._base
+
+    def seed(self, name):
+        """Return the seed of the test with this id."""
+        # Tests of one file share the beginning of their ids; any split gives the same hash.
+        split = name.rfind("::") + 2
+        if name[:split] != self._prefix:
+            self._prefix = name[:split]
+            self._after_prefix = _fnv1a(self._prefix.encode("utf-8"), self._base)
+        return _fnv1a(name[split:].encode("utf-8"), self._after_prefix)
+
+
+def _fnv1a(data, value=0xCBF29CE484222325):
+    for byte in data:
+        value = ((value ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return value

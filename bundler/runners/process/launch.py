@@ -158,7 +158,7 @@ def _describe(launch: Launch, error: BaseException) -> str:
     name = launch.argv[0]
     if not isinstance(error, OSError):
         return f"{NOT_EXECUTABLE} {name}: {error}"
-    if launch.cwd is not None and error.filename == launch.cwd:
+    if launch.cwd is not None and str(error.filename) == str(launch.cwd):
         return f"{NOT_EXECUTABLE} {launch.cwd}: {_reason(error)}"
     if error.errno != errno.ENOENT:
         return f"{NOT_EXECUTABLE} {name}: {_reason(error)}"

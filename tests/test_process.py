@@ -383,7 +383,7 @@ def count(number, _):
     seen.update([signal.Signals(number).name])
 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
     signal.signal(getattr(signal, name), count)
-os.write(1, b"ready\n")
+os.write(1, b"ready\\n")
 deadline = time.monotonic() + 20
 while not os.path.exists("enough") and time.monotonic() < deadline:
     time.sleep(0.02)
@@ -432,6 +432,7 @@ def test_a_signal_is_passed_on_while_our_reader_is_stuck(tmp_path: Path) -> None
     time.sleep(0.4)
     os.kill(process.pid, signal.SIGTERM)
     wait_until((tmp_path / "told").exists)
+    time.sleep(0.2)
     os.kill(process.pid, signal.SIGTERM)  # the command is gone: this one is for us
     assert process.wait(timeout=5) == 5
     finish(process)

@@ -126,8 +126,6 @@ class _Run:
             writing.append(keys.master)
         readable, writable, broken = wait(reading, writing, watched, self._timeout())
         self._see_to_signals()
-        if keys is not None:
-            self._see_to_keys(keys, readable, writable)
         for tee in tees:
             if tee.wants_output and tee.target in writable:
                 tee.pass_on()
@@ -135,6 +133,8 @@ class _Run:
                 self._guest.output(tee.name, tee.as_written(tee.receive()))
             elif tee.wants_input and tee.target in broken:
                 tee.close()
+        if keys is not None:
+            self._see_to_keys(keys, readable, writable)
         self._guest.tick()
 
     def _timeout(self) -> float | None:
@@ -168,7 +168,7 @@ class _Run:
         self._status = status
         self._gone_at = time.monotonic()
         if keys is not None:
-            keys.close()
+            keys.ignore()
 
     def _see_to_keys(self, keys: Keys, readable: set[int], writable: set[int]) -> None:
         screen = self._wiring.terminals[0]

@@ -101,18 +101,19 @@ class Keys:
         self._modes = termios.tcgetattr(terminal)
         self._pending = b""
         self._raw = False
+        self._ignored = False
         self._closed = False
         self.enter()
 
     @property
     def wants_input(self) -> bool:
         """Whether to wait for keys: never in the background, where reading would stop us."""
-        return self._raw and not self._pending and not self._closed
+        return self._raw and not (self._pending or self._ignored or self._closed)
 
     @property
     def wants_output(self) -> bool:
         """Whether to wait until the command's terminal takes more."""
-        return bool(self._pending) and not self._closed
+        return bool(self._pending) and not (self._ignored or self._closed)
 
     @property
     def wants_front(self) -> bool:
@@ -136,8 +137,12 @@ class Keys:
         self._raw = False
         self.enter()
 
+    def ignore(self) -> None:
+        """Leave the keys to whoever is next. Still raw: there may be output to come."""
+        self._ignored = True
+
     def close(self) -> None:
-        """Stop passing on keys, for good."""
+        """Give the terminal back, for good."""
         if not self._closed:
             self.leave()
             self._closed = True

@@ -486,6 +486,36 @@ def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
     assert int(done.stdout.split()[1], 16) == 1 << signal.SIGHUP - 1 | 1 << signal.SIGINT - 1
 
 
+def test_a_blocked_or_ignored_sigchld_hides_no_end(tmp_path: Path) -> None:
+    body = "print(*(line.split()[1] for line in open('/proc/self/status') if line[:3] == 'Sig'))"
+    child = 1 << signal.SIGCHLD - 1
+    for prepare, blocked, ignored in (
+        ("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", 0, child),
+        ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})", child, 0),
+    ):
+        process = start(tmp_path / "r", *python_snippet(body + "; sys.exit(7)"), prepare=prepare)
+        _, _, mask, disposition, _ = (int(word, 16) for word in finish(process)[0].split()[-5:])
+        assert process.returncode == 7
+        assert mask & child == blocked
+        assert disposition & child == ignored
+
+
+def test_a_command_that_we_may_not_signal_runs_on(tmp_path: Path) -> None:
+    prepare = """
+import os
+def refuse(*_):
+    raise PermissionError(1, "Operation not permitted")
+os.kill = refuse
+"""
+    process = start(tmp_path / "r", "sh", "-c", "echo up; sleep 0.3; exit 2", prepare=prepare)
+    assert process.stdout is not None
+    assert os.read(process.stdout.fileno(), 10) == b"up\n"
+    os.kill(process.pid, signal.SIGTERM)
+    finish(process)
+    assert process.returncode == 2
+    assert ended(tmp_path / "r")["forwarded"] == ["SIGTERM"]
+
+
 def test_under_nohup_a_hang_up_ends_neither(tmp_path: Path) -> None:
     wrapped = command(tmp_path / "r", "sh", "-c", "echo ready; sleep 0.5; echo done")
     process = subprocess.Popen(

@@ -91,7 +91,9 @@ class Screen:
         """Read until something new matches, and return it."""
         deadline = time.monotonic() + seconds
         while not (match := re.compile(pattern, re.DOTALL).search(self.shown, self._seen)):
-            assert time.monotonic() < deadline, f"{pattern!r} not in {bytes(self.shown[self._seen :])!r}"
+            assert time.monotonic() < deadline, (
+                f"{pattern!r} not in {bytes(self.shown[self._seen :])}"
+            )
             self.read(0.05)
         self._seen = match.end()
         return match[0]
@@ -270,6 +272,24 @@ def test_keys_typed_ahead_are_not_lost(screen: Screen) -> None:
     assert screen.finish() == 0
 
 
+def test_a_long_paste_reaches_a_slow_reader_whole(screen: Screen) -> None:
+    body = "time.sleep(0.3); print(sum(len(input()) for _ in range(1000)))"
+    screen.modes[3] &= ~termios.ECHO
+    termios.tcsetattr(screen.slave, termios.TCSANOW, screen.modes)
+    screen.start(*screen.wrapped(*python_snippet(body)))
+    wait_until(screen.is_raw)
+    os.set_blocking(screen.master, False)
+    keys = b"x" * 99 + b"\r"
+    rest = keys * 1000
+    while rest:
+        with contextlib.suppress(BlockingIOError):
+            rest = rest[os.write(screen.master, rest) :]
+        assert screen.process is not None
+        assert screen.process.poll() is None
+    screen.expect(rb"99000\r\n")
+    assert screen.finish() == 0
+
+
 def test_control_d_ends_the_input(screen: Screen) -> None:
     screen.start(*screen.wrapped("cat"))
     wait_until(screen.is_raw)
@@ -289,8 +309,8 @@ while not seen and time.monotonic() < deadline: time.sleep(0.02)
 time.sleep(0.5)
 print('seen', len(seen))
 """
-    for tty in ((0, 1, 2), (1, 2), (0, 2), (2,)):
-        screen.start(*screen.wrapped(*python_snippet(body)), tty=tty, stdout=screen.slave)
+    for tty in ((0, 1, 2), (1, 2)):
+        screen.start(*screen.wrapped(*python_snippet(body)), tty=tty)
         screen.expect(rb"ready")
         time.sleep(0.1)
         screen.type(b"\x03")
@@ -465,8 +485,9 @@ def test_control_z_suspends_a_command_in_our_own_group(shell: Screen) -> None:
     shell.expect(rb"begun\r\n")
     shell.type(b"\x1a")
     shell.expect(rb"Stopped.*prompt> ")
+    time.sleep(0.3)  # a read that a stop has not reached yet would take the line
     shell.type(b"fg\r")
-    time.sleep(0.2)
+    time.sleep(0.3)
     shell.type(b"you\r")
     shell.expect(rb"heard you\r\n.*prompt> ")
     shell.type(b"exit\r")
@@ -526,7 +547,7 @@ def test_a_shell_inside_keeps_its_own_jobs(shell: Screen) -> None:
     shell.type(b"\x1a")
     shell.expect(rb"Stopped.*sleep 20\r\ninside> ")
     assert shell.is_raw()
-    shell.type(b"kill %1\r")
+    shell.type(b"kill -9 %1; wait\r")
     shell.expect(rb"inside> ")
     shell.type(b"exit 0\r")
     shell.expect(rb"\nprompt> ")

@@ -189,7 +189,8 @@ class _Run:
                 copy_size(tee.target, tee.source)
         if self._wiring.terminals and self._wiring.keys is None and self._gone_at is None:
             # It is not the foreground of that terminal; from ours it was told before the change.
-            os.kill(self._pid, signal.SIGWINCH)
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, signal.SIGWINCH)
 
     def _finished(self) -> bool:
         if self._gone_at is None:

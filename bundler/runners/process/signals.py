@@ -95,8 +95,10 @@ class Signals:
         self._pid = pid
         if shares_terminal:
             self._share_keyboard()
-        unblocked = {*FORWARDED, *NOTED} - self._looked_at - self.mask
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, unblocked)
+        # What we were given blocked stays so, for us as for the command; but without SIGCHLD we
+        # would never learn of its end.
+        passed_on = set(FORWARDED) - self._looked_at - self.mask
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, passed_on | set(NOTED))
 
     def look(self) -> None:
         """Empty the wake-up pipe, and see to the keyboard's signals."""
@@ -133,10 +135,10 @@ class Signals:
     def _handle(self, number: int) -> None:
         before = signal.getsignal(number)
         # What nohup or a shell's `&` had ignored stays ignored, for us and for the command. None:
-        # not ours, something outside Python handles it.
-        if before is None or (before == signal.SIG_IGN and number in FORWARDED):
+        # something outside Python handles it, and could not be put back.
+        if number in FORWARDED and (before is None or before == signal.SIG_IGN):
             return
-        self._before[number] = before
+        self._before[number] = before or signal.SIG_DFL
         known = before in (signal.SIG_DFL, signal.SIG_IGN)
         self.dispositions[number] = before if known else signal.SIG_DFL
         signal.signal(number, self._received)
@@ -162,5 +164,7 @@ class Signals:
             self.unheeded += 1
             return
         if not has_it:
-            os.kill(self._pid, number)
+            # A command that took other rights (sudo) is not ours to signal.
+            with contextlib.suppress(OSError):
+                os.kill(self._pid, number)
         self.forwarded.append(signal.Signals(number).name)

@@ -160,8 +160,15 @@ class Keys:
         if not keys:  # hung up; the signal says so too
             self.close()
             return
-        self._pending = self._without_suspend(keys, child)
+        suspends = self._suspending(keys, child)
+        self._pending = keys.replace(suspends, b"") if suspends else keys
         self.pass_on()
+        if suspends:
+            # Not SIGTSTP, which the kernel discards for the leader of a session: nobody in that
+            # session could continue it.
+            with contextlib.suppress(OSError):
+                os.killpg(child, signal.SIGSTOP)
+            self.suspend(child)
 
     def pass_on(self) -> None:
         """Write what the command's terminal takes."""
@@ -173,31 +180,27 @@ class Keys:
             self.close()
 
     def suspend(self, child: int) -> None:
-        """The command has stopped: stop with it, as a job does, and continue with it."""
+        """The command is to be stopped or has stopped itself: stop with it, continue with it."""
         self.leave()
         # The whole group, as the key would have: a shell waits for the job's first process, which
         # need not be us. Discarded where no shell could continue us.
         os.kill(0, signal.SIGTSTP)
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(OSError):
             os.killpg(child, signal.SIGCONT)
         self.enter()
 
-    def _without_suspend(self, keys: bytes, child: int) -> bytes:
-        """Take out the key that suspends, and do what it stands for; notice those that interrupt.
+    def _suspending(self, keys: bytes, child: int) -> bytes:
+        """Return the key among these that suspends the command; notice those that interrupt.
 
-        The kernel discards it for the leader of a session, which the command is: nobody in that
-        session could continue it. Its own jobs, if it is a shell, get the key.
+        If the command is a shell and a job of its own is in front, the key is for that job.
         """
         modes = _modes_of(self.master)
         if modes is None or not modes[_LFLAG] & termios.ISIG:
-            return keys
+            return b""
         self._notice(keys, modes[_CC])
         suspend: bytes = modes[_CC][termios.VSUSP]
-        if suspend == b"\0" or suspend not in keys or not self._is_foreground(child):
-            return keys
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGSTOP)  # SIGCHLD tells of it, and `suspend` follows
-        return keys.replace(suspend, b"")
+        meant = suspend != b"\0" and suspend in keys and self._is_foreground(child)
+        return suspend if meant else b""
 
     def _notice(self, keys: bytes, characters: list[Any]) -> None:
         names = {

@@ -21,6 +21,7 @@ reads `##vso[`, TeamCity `##teamcity[`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 
@@ -71,6 +72,16 @@ def guarded(text: str, *, colour: bool) -> str:
 def without_commands(text: str) -> str:
     """Return whole lines in which a CI runner finds no command."""
     return _COMMAND.sub(_disarmed, text)
+
+
+def json_line(line: bytes, *, in_ci: bool) -> bytes:
+    """Return one line of JSON in which neither a terminal nor a CI runner finds an order.
+
+    It means the same; one that was ASCII stays as it is, outside of CI.
+    """
+    if not line.isascii() or b"\x7f" in line:
+        line = json.dumps(json.loads(line)).encode("ascii").replace(b"\x7f", b"\\u007f")
+    return line.replace(b"##", b"#\\u0023") if in_ci else line
 
 
 def _decoded(chunks: Iterable[bytes]) -> Iterator[str]:

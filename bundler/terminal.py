@@ -37,7 +37,7 @@ class Stream:
         self.look = look
         self.stopped = file is None  # closed before we started: `>&-`
         self.terminal = file is not None and file.isatty()
-        self._in_ci = in_ci
+        self.in_ci = in_ci
         self._encoding = getattr(file, "encoding", None) or "utf-8"
         self._text = file  # held, because it closes its buffer when it goes
         self._file: IO[bytes] | None = file.buffer if file is not None else None
@@ -60,7 +60,7 @@ class Stream:
     def write(self, text: str) -> None:
         """Write whole lines of text."""
         text = guarded(text, colour=self.look.colour)
-        if self._in_ci:
+        if self.in_ci:
             text = without_commands(text)
         self.write_bytes(text.encode(self._encoding, ENCODING_ERRORS))
 

@@ -15,8 +15,22 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud
 NASTY = st.lists(
     st.one_of(
         st.sampled_from(
-            [b"\x1b", b"\x1b[31m", b"\x1b[0m", b"\x1b[2J", b"\x1b]0;t\x07", b"\xc2\x9b31m", b"\r"]
-            + [b"\n", b"\r\n", b"[", b"m", b"\xe2\x80\xae", b"\xff", b"::error::x", b"##[group]"]
+            [
+                b"\x1b",
+                b"\x1b[31m",
+                b"\x1b[0m",
+                b"\x1b[2J",
+                b"\x1b]0;t\x07",
+                b"\xc2\x9b31m",
+                b"\r",
+                b"\r\n",
+                b"[",
+                b"m",
+                b"\xe2\x80\xae",
+                b"\xff",
+                b"::error::x",
+                b"##[group]",
+            ]
         ),
         st.binary(max_size=8),
         st.text(max_size=8).map(lambda text: text.encode("utf-8", "surrogatepass")),

@@ -30,12 +30,16 @@ class Format(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was run, where: the words as given, the directory, the runner that was recognised."""
+    """What was run, where: the words as given, the directory, the runner that was recognised.
+
+    The last `added` words narrowed a rerun; a rerun of that rerun leaves them out again.
+    """
 
     argv: list[str]
     cwd: str
     runner: str = "command"
     project: str | None = None
+    added: int = 0
 
 
 class Parent(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ def _begin(config: pytest.Config) -> None:
             runner="pytest",
             seed_imposed=chosen is not None,
         )
-        recording = recorder.begin(request, open_store(), os.environ)
+        recording = recorder.begin(request, open_store(), os.environ, {})
     except BundleError as error:
         raise pytest.UsageError(error.message) from None
     except OSError as error:

@@ -38,6 +38,7 @@ RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
 CHUNK = 256 * 1024
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
+SELECTION = "selection.json"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Request:
     runner: str = "command"
     seed_imposed: bool = False
     parent: str | None = None
+    added: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,8 +155,13 @@ class Recorder:
             self._disarm(error)
 
 
-def begin(request: Request, store: Store, env: Mapping[str, str]) -> Recorder:
-    """Begin to record a run in the store. Raises OSError where the store refuses."""
+def begin(
+    request: Request, store: Store, env: Mapping[str, str], documents: Mapping[str, bytes]
+) -> Recorder:
+    """Begin to record a run in the store, with these documents in its bundle.
+
+    Raises OSError where the store refuses.
+    """
     run_id = str(uuid.uuid4())
     manifest = RunManifest(
         format=Format(),
@@ -168,19 +175,24 @@ def begin(request: Request, store: Store, env: Mapping[str, str]) -> Recorder:
             cwd=str(request.cwd),
             runner=request.runner,
             project=str(store.project),
+            added=request.added,
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,
         recorder={"name": "seedbundle", "version": __version__},
         ci=environment.ci_coordinates(env),
     )
-    live = bundle.begin(store.new_run(run_id), manifest, started_ns=time.monotonic_ns())
+    directory = store.new_run(run_id)
+    for name, content in documents.items():
+        atomic.write(directory / name, content)
+    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
     return Recorder(request, live, env)
 
 
-def probe_settings(recorder: Recorder, probe_path: Path, selection: Path | None = None) -> str:
+def probe_settings(recorder: Recorder, probe_path: Path) -> str:
     """Return the value of BUNDLE_PROBE: what the probe in the test process needs to know."""
     live = recorder.live
+    selection = live.directory / SELECTION
     return json.dumps(
         {
             "v": 1,
@@ -191,7 +203,7 @@ def probe_settings(recorder: Recorder, probe_path: Path, selection: Path | None 
             "seed_hex": live.manifest.seed_hex,
             "path": str(probe_path),
             "output_limit": OUTPUT_LIMIT,
-            "selection": str(selection) if selection else None,
+            "selection": str(selection) if selection.exists() else None,
         }
     )
 

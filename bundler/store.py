@@ -186,6 +186,16 @@ def open_recording(name: str = "latest", *, store: Store | None = None) -> Recor
     return bundle.read((store or open_store()).find(name).path)
 
 
+def directory_of(name: str, *, store: Store | None = None) -> Path:
+    """Return where the run of that name lies: a directory or a file. Raises RunNotFound."""
+    if not is_path(name):
+        return (store or open_store()).find(name).path
+    path = Path(name)
+    if not path.exists():
+        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    return path
+
+
 def open_path(path: Path) -> Recording:
     """Open a recording by its path; a pipe is spooled first."""
     if not path.exists():

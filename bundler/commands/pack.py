@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from bundler import atomic, bundle
-from bundler.errors import OutputError, RunNotFound
-from bundler.store import is_path, open_store
+from bundler.errors import OutputError
+from bundler.store import directory_of
 from bundler.terminal import Ui
 
 
@@ -34,7 +34,7 @@ def command(
         bundle pack 3f2a -o - | ssh host 'bundle replay -'
     """
     ui: Ui = context.obj
-    directory = _directory(run)
+    directory = directory_of(run)
     target = output or f"bundle-{_name(directory)}.zip"
     if target == "-":
         bundle.pack(directory, sys.stdout.buffer)
@@ -48,15 +48,6 @@ def command(
     ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state}), {size:,} bytes")
     ui.result(target)
     return 0
-
-
-def _directory(run: str) -> Path:
-    if not is_path(run):
-        return open_store().find(run).path
-    path = Path(run)
-    if not path.exists():
-        raise RunNotFound(f"{run} does not exist")
-    return path
 
 
 def _name(path: Path) -> str:

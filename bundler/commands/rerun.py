@@ -1,0 +1,51 @@
+"""`bundle rerun`: run what did not pass, with the same seed, in the same order."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from bundler.configuration import load
+from bundler.rerun import Order
+from bundler.rerunning import Rerun, carry_out, how_to_start, with_arguments
+from bundler.store import open_recording, open_store
+from bundler.terminal import Ui
+
+CONTEXT_SETTINGS = {"ignore_unknown_options": True}
+
+
+def command(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -.")
+    ] = "latest",
+    more: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[-- ARGUMENT...]", help="More arguments for the test command."),
+    ] = None,
+    order: Annotated[
+        Order,
+        typer.Option(help="failed: what did not pass; worker: and what ran before; full: all."),
+    ] = Order.FAILED,
+) -> int:
+    """Run what did not pass, with the same seed, in the same order.
+
+    Everything that is not known to be passing runs, new tests too. The rerun is recorded as a child
+    of the run, and can be rerun itself, until nothing is left.
+
+    Examples:
+
+        bundle rerun
+
+        bundle rerun run.zip
+
+        bundle rerun latest -- -x --pdb
+    """
+    ui: Ui = context.obj
+    store = open_store()
+    parent = open_recording(run, store=store)
+    configured = load(os.environ, store.project).command
+    start = how_to_start(parent, store, os.environ, configured=configured)
+    return carry_out(ui, Rerun(parent, with_arguments(start, more or []), order), os.environ)

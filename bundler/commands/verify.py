@@ -1,0 +1,58 @@
+"""`bundle verify`: is a run bundle whole and valid."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from bundler.errors import UsageError
+from bundler.store import directory_of, open_recording
+from bundler.terminal import Ui
+from bundler.verification import repair, verify
+
+
+def command(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
+    ] = "latest",
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Rebuild what is derived from the log.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> int:
+    """Check that a run bundle is whole and valid.
+
+    Digests, schemas, and the end of the log. Exits 1 where something is wrong.
+
+    Examples:
+
+        bundle verify run.zip
+
+        bundle verify latest --repair
+    """
+    ui: Ui = context.obj
+    if mend:
+        directory = directory_of(run)
+        if not directory.is_dir():
+            raise UsageError(
+                f"{run} is packed, and only a directory is repaired",
+                hint="Add it to the store with `bundle add`, then repair it there.",
+            )
+        repair(directory)
+        ui.status(f"rebuilt what is derived from the log of {directory.name}")
+    recording = open_recording(run)
+    findings = verify(recording)
+    if as_json:
+        ui.result(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        for finding in findings:
+            cure = " (`bundle verify --repair` rebuilds it)" if finding.derived else ""
+            ui.result(f"{finding.member}: {finding.problem}{cure}")
+    short = recording.manifest.run_id[:8]
+    verdict = f"{len(findings)} findings" if findings else "whole and valid"
+    ui.status(f"run {short}: {verdict}, {recording.results.events} events")
+    return 1 if findings else 0

@@ -1,0 +1,115 @@
+"""One execution of a command under recording: from its words to its exit code.
+
+Where recording is not possible, the command runs all the same and one line says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bundler import probe, recorder
+from bundler.errors import BundleError, UsageError
+from bundler.recorder import Recorded, Recorder, Request
+from bundler.results import NOT_PASSING, Results, Status, Verdict
+from bundler.runners import process
+from bundler.runners import pytest as pytest_runner
+from bundler.status import Ending
+from bundler.store import open_store
+from bundler.terminal import Ui
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the command ended, and what was recorded of it, if anything was."""
+
+    request: Request
+    ended: process.Exit
+    recorded: Recorded | None = None
+    output_tail: str = ""
+
+
+def record(
+    ui: Ui,
+    request: Request,
+    env: Mapping[str, str],
+    *,
+    fix_hash: bool,
+    documents: Mapping[str, bytes] | None = None,
+) -> Execution:
+    """Run the request's command under recording.
+
+    `documents` are written into the bundle before the command starts; one named `selection.json`
+    is what the probe selects its tests by.
+    """
+    if not request.argv:
+        raise UsageError("a command is missing", hint="Write `bundle run -- COMMAND`.")
+    try:
+        recording = recorder.begin(request, open_store(env), env, documents or {})
+    except (OSError, BundleError) as error:
+        ui.status(f"bundle: not recording: {_reason(error)}")
+        return Execution(request, process.run(list(request.argv), env=dict(env), cwd=request.cwd))
+    child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
+    child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
+    recording.start_describing()
+    ended = process.run(
+        pytest_runner.command(request.argv, child),
+        env=child,
+        cwd=request.cwd,
+        on_output=recording.output,
+    )
+    if ended.error:
+        ui.status(f"bundle: {ended.error}")
+    recorded = recording.finish(
+        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
+    )
+    if recording.problem:
+        ui.status(f"bundle: the recording is incomplete: {recording.problem}")
+    return Execution(request, ended, recorded, _tail(recording))
+
+
+def leave(execution: Execution) -> int:
+    """Return the command's exit code; a signal that ended it ends this process too."""
+    ended = execution.ended
+    if ended.signal is not None:
+        process.exit_like(ended)
+    return ended.code if ended.code is not None else 1
+
+
+def last_lines(execution: Execution) -> list[str]:
+    """Return what is said at the end of a run, the command that replays it last."""
+    recorded = execution.recorded
+    if recorded is None:
+        return []
+    manifest, results = recorded.manifest, recorded.results
+    short = manifest.run_id[:8]
+    lines = []
+    if not results.sessions:
+        why = pytest_runner.why_unreached(execution.request.argv, execution.output_tail)
+        lines += [f"bundle: recorded as a plain command: {why}"] if why else []
+    if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
+        running = while_running(results)
+        lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
+    red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
+    total = f"{len(results.tests)} tests, {red} not passing, " if results.tests else ""
+    lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
+    return lines
+
+
+def while_running(results: Results) -> str:
+    """Return `, while running TEST` for a run that ended in the middle of its tests."""
+    running = [test.test_id for test in results.tests if test.verdict is Verdict.UNFINISHED]
+    if not running:
+        return ""
+    more = f" and {len(running) - 1} more" if len(running) > 1 else ""
+    return f", while running {running[0]}{more}"
+
+
+def _tail(recording: Recorder) -> str:
+    return recording.tail.decode("utf-8", "replace")
+
+
+def _reason(error: OSError | BundleError) -> str:
+    if isinstance(error, BundleError):
+        return error.message
+    return f"{error.filename or 'the store'}: {error.strerror}"

@@ -1,0 +1,105 @@
+"""Names of the files in a bundle: which a stranger's may have, and which ours are given.
+
+Two rules. What we *read* is only ever looked up by exact name, so it may be odd, but not ambiguous:
+`path_problem` says what is wrong with it. What we *name* must survive every file system, every CI
+uploader and every shell: `check_name` and `slug` hold it to `[A-Za-z0-9_][A-Za-z0-9._-]*`, at most
+120 characters, and nothing that Windows reserves
+(https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+
+from bundler.errors import HostileRecording
+
+MAX_NAME = 120
+READABLE = 64
+_DIGEST_HEX = 16
+_SHOWN = 100
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_UNSAFE_RUN = re.compile(r"[^A-Za-z0-9._-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DRIVE = re.compile(r"[A-Za-z]:")
+_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
+
+
+def slug(test_id: str) -> str:
+    """Return the name of a test's directory: a readable part of its id, then a digest of all of it.
+
+    The digest (64 bits of SHA-256, hex) tells apart what the readable part does not: ids that
+    differ only in case, in what was replaced, or in what was cut out of the middle.
+    """
+    digest = hashlib.sha256(test_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_HEX]
+    readable = _UNSAFE_RUN.sub("-", test_id).strip("-.")
+    if len(readable) > READABLE:
+        half = READABLE // 2 - 1
+        readable = f"{readable[:half]}--{readable[-half:]}"
+    name = f"{readable}-{digest}" if readable else digest
+    return f"_{name}" if _RESERVED.fullmatch(name) else name
+
+
+def check_name(component: str) -> str:
+    """Return the name of one file or directory that is to be made in a bundle, if it is safe.
+
+    Raises HostileRecording, naming the rule that it breaks.
+    """
+    problem = _name_problem(component)
+    if problem:
+        raise HostileRecording(f"name {shown(component)} {problem}")
+    return component
+
+
+def path_problem(path: str) -> str:
+    """Return what makes the name of a stranger's member unacceptable, or "" where nothing does.
+
+    `path` is relative, its components parted by `/`, without a slash at its end.
+    """
+    if not path:
+        return "has an empty name"
+    if _CONTROL.search(path):
+        return "has a control character in its name"
+    if "\\" in path:
+        return "has a backslash in its name"
+    if path.startswith("/") or _DRIVE.match(path):
+        return "has an absolute name"
+    for component in path.split("/"):
+        if component in ("", ".", ".."):
+            return f"has the component {component!r} in its name"
+    return "" if _is_unicode(path) else "has a name that is not UTF-8"
+
+
+def collision_key(path: str) -> str:
+    """Return what two names share when a file system that ignores case or Unicode normal form
+    takes them for one (canonical caseless matching, Unicode 3.13, D145)."""
+    if path.isascii():
+        return path.lower()
+    decomposed = unicodedata.normalize("NFD", path)
+    return unicodedata.normalize("NFD", decomposed.casefold())
+
+
+def shown(name: str) -> str:
+    """Return a stranger's name as a message may show it: quoted, escaped, not too long."""
+    return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+
+
+def _name_problem(component: str) -> str:
+    if not _SAFE.fullmatch(component):
+        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
+    if len(component) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters"
+    if component.endswith("."):
+        return "ends with a dot"
+    if _RESERVED.fullmatch(component):
+        return "is reserved on Windows"
+    return ""
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

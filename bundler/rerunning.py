@@ -1,0 +1,230 @@
+"""Carrying a rerun out: what starts it, what it is handed, and what is said and returned at its end.
+
+What starts the rerun of a run, in this order (a stranger's bundle never starts its own words):
+
+1. an explicit command: `bundle run -R RUN -- COMMAND`;
+2. of a run recorded here: its own command;
+3. `[tool.bundle] command`;
+4. the command of this project's last run recorded here;
+5. `python -m pytest` of the active or the project's own virtual environment.
+
+In 3 to 5 of the bundle's own words come back only typed, allow-listed options and paths inside the
+project (`bundler.scope`); what does not come back is listed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bundler import chain as chains
+from bundler.documents import load_document
+from bundler.errors import UsageError
+from bundler.execution import Execution, last_lines, leave, record
+from bundler.manifest import encode_document
+from bundler.recorder import SELECTION, Request
+from bundler.recording import Recording
+from bundler.rerun import Order, Plan, State, plan, rerun_exit_code, selection_document
+from bundler.runners import pytest as pytest_runner
+from bundler.scope import applicable_scope
+from bundler.store import Store
+from bundler.terminal import Ui
+
+MOST_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Start:
+    """The command that starts a rerun, where it came from, where it runs, what was left out."""
+
+    argv: list[str]
+    origin: str
+    cwd: Path
+    not_applied: tuple[str, ...] = ()
+    added: int = 0
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A rerun that is about to be carried out."""
+
+    parent: Recording
+    start: Start
+    order: Order = Order.FAILED
+
+
+def how_to_start(
+    parent: Recording,
+    store: Store,
+    env: Mapping[str, str],
+    *,
+    configured: Sequence[str] | None = None,
+) -> Start:
+    """Decide what starts the rerun of a recording, as this module's docstring says."""
+    if is_local(parent, store):
+        command = parent.manifest.command
+        argv = command.argv[: len(command.argv) - command.added]
+        return Start(argv, "its own command", _existing(Path(command.cwd), store))
+    if parent.manifest.command.runner != "pytest":
+        raise UsageError(
+            f"run {parent.manifest.run_id[:8]} was not recorded here, and its command is not pytest",
+            hint="Name the command: `bundle run -R RUN -- COMMAND`.",
+        )
+    cwd = _same_place(parent, store)
+    starter, origin = _command_of_here(store, env, configured)
+    scope = applicable_scope(_arguments(parent.manifest.command.argv), cwd)
+    return Start([*starter, *scope.args], origin, cwd, tuple(scope.not_applied))
+
+
+def is_local(recording: Recording, store: Store) -> bool:
+    """Whether a recording was made here: it lies in this project's store and came from nowhere."""
+    inside = Path(recording.where).parent == store.directory
+    return inside and recording.manifest.source is None
+
+
+def carry_out(ui: Ui, rerun: Rerun, env: Mapping[str, str], *, fix_hash: bool = True) -> int:
+    """Run the rerun under recording, say what is left, and return the exit code of DESIGN.
+
+    The child's own code; 5 where it passed and tests are still outstanding; 0 where nothing was left
+    to run and nothing is outstanding.
+    """
+    parent = rerun.parent
+    chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), parent.results)
+    planned = plan(chain.state, parent.results, rerun.order)
+    for line in _first_lines(rerun, chain.state):
+        ui.status(line)
+    execution = record(
+        ui,
+        _request(rerun),
+        env,
+        fix_hash=fix_hash,
+        documents={
+            chains.NAME: encode_document(chains.to_document(chain)),
+            SELECTION: encode_document(selection_document(planned)),
+        },
+    )
+    return _end(ui, execution, chain, planned)
+
+
+def chain_of(recording: Recording) -> chains.Chain | None:
+    """Return the chain that a run is in, or None where it is the first of its chain."""
+    if chains.NAME not in recording.files:
+        return None
+    return chains.from_document(load_document(recording.files[chains.NAME], chains.NAME))
+
+
+def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan) -> int:
+    recorded = execution.recorded
+    for line in last_lines(execution):
+        ui.status(line)
+    if recorded is None or execution.ended.signal is not None:
+        return leave(execution)
+    results = recorded.results
+    after = chains.child_chain(recorded.manifest.run_id, chain, results).state
+    known = {test.test_id for test in results.tests}
+    known |= {one.test_id for one in results.deselected}
+    gone = [one for one in planned.expected if one not in known and one not in after.outstanding]
+    _list(ui, "gone", gone)
+    _list(ui, "still outstanding", sorted(after.outstanding))
+    ran = any(test.attempts for test in results.tests)
+    return rerun_exit_code(leave(execution), after.outstanding, ran)
+
+
+def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
+    if not ids:
+        return
+    ui.status(f"bundle: {len(ids)} {what}:")
+    for one in ids[:MOST_LISTED]:
+        ui.status(f"  {one}")
+    if len(ids) > MOST_LISTED:
+        ui.status(f"  and {len(ids) - MOST_LISTED} more")
+
+
+def _first_lines(rerun: Rerun, state: State) -> list[str]:
+    short = rerun.parent.manifest.run_id[:8]
+    lines = [
+        f"bundle: rerun of {short}: {len(state.outstanding)} outstanding, "
+        f"{len(state.passing)} passing left out; started by {rerun.start.origin}"
+    ]
+    if rerun.start.not_applied:
+        lines.append(f"bundle: not applied: {' '.join(rerun.start.not_applied)}")
+    return lines
+
+
+def _request(rerun: Rerun) -> Request:
+    manifest = rerun.parent.manifest
+    argv = rerun.start.argv
+    return Request(
+        argv=argv,
+        cwd=rerun.start.cwd,
+        seed=manifest.seed,
+        seed_imposed=manifest.seed_imposed,
+        runner="pytest" if pytest_runner.recognises(argv) else "command",
+        parent=manifest.run_id,
+        added=rerun.start.added,
+    )
+
+
+def with_arguments(start: Start, more: Sequence[str]) -> Start:
+    """Return the start with more arguments at the end of its command."""
+    return replace(start, argv=[*start.argv, *more], added=len(more))
+
+
+def _command_of_here(
+    store: Store, env: Mapping[str, str], configured: Sequence[str] | None
+) -> tuple[list[str], str]:
+    if configured:
+        return list(configured), "[tool.bundle] command"
+    last = _last_local_command(store)
+    if last:
+        return last, "the last run recorded here"
+    return [str(_python(store.project, env)), "-m", "pytest"], "this project's environment"
+
+
+def _last_local_command(store: Store) -> list[str] | None:
+    """What started pytest here last, without the arguments that it had."""
+    for run in reversed(store.runs()):
+        manifest = run.manifest
+        if manifest is None or manifest.source is not None or manifest.command.runner != "pytest":
+            continue
+        start = pytest_runner.arguments_start(manifest.command.argv)
+        return list(manifest.command.argv[:start])
+    return None
+
+
+def _python(project: Path, env: Mapping[str, str]) -> Path:
+    """The interpreter of the active or the project's own virtual environment, else this one."""
+    inner = Path("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    active = env.get("VIRTUAL_ENV")
+    folders = [Path(active)] if active else []
+    folders += [project / ".venv", project / "venv"]
+    for folder in folders:
+        if (folder / inner).exists():
+            return folder / inner
+    return Path(sys.executable)
+
+
+def _arguments(argv: Sequence[str]) -> list[str]:
+    start = pytest_runner.arguments_start(argv)
+    return list(argv[start:]) if start is not None else []
+
+
+def _existing(cwd: Path, store: Store) -> Path:
+    return cwd if cwd.is_dir() else store.project
+
+
+def _same_place(parent: Recording, store: Store) -> Path:
+    """Where in this project the recorded command stood in its own."""
+    command = parent.manifest.command
+    if command.project is not None:
+        try:
+            inner = Path(command.cwd).relative_to(command.project)
+        except ValueError:
+            return store.project
+        place = store.project / inner
+        if ".." not in inner.parts and place.is_dir():
+            return place
+    return store.project

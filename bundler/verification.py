@@ -1,0 +1,135 @@
+"""Is a run bundle whole and valid: its digests, its documents, its log; and how it is repaired.
+
+Everything but the log is derived from the log, so a repair rebuilds the rest from it. What the log
+itself has lost stays lost, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+
+from bundler import atomic, bundle
+from bundler.documents import load_document
+from bundler.errors import UnreadableRecording
+from bundler.events import Event
+from bundler.manifest import RunManifest
+from bundler.recording import Recording
+from bundler.results import Status
+from bundler.schema import validator
+
+DOCUMENTS = {
+    bundle.MANIFEST: "manifest.v1",
+    bundle.SUMMARY: "summary.v1",
+    bundle.ENVIRONMENT: "environment.v1",
+}
+MOST_FINDINGS_OF_A_KIND = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be; `derived` where `--repair` can rebuild it."""
+
+    member: str
+    problem: str
+    derived: bool = False
+
+
+def verify(recording: Recording) -> list[Finding]:
+    """Return everything that is wrong with a run bundle; nothing is wrong with an empty list.
+
+    A live run, and one whose recorder vanished, is not wrong for being unsealed or unfinished.
+    """
+    findings = [Finding("bundle", problem) for problem in recording.problems]
+    findings += _members(recording)
+    findings += _documents(recording)
+    findings += _log(recording)
+    findings += _derived(recording)
+    return list(dict.fromkeys(findings))
+
+
+def _members(recording: Recording) -> Iterator[Finding]:
+    for member in recording.manifest.members:
+        derived = member.name == bundle.SUMMARY
+        if member.name not in recording.files:
+            yield Finding(member.name, "is missing", derived)
+            continue
+        content = recording.files[member.name]
+        if len(content) != member.size:
+            yield Finding(member.name, f"has {len(content)} bytes, not {member.size}", derived)
+        elif sha256(content).hexdigest() != member.sha256:
+            yield Finding(member.name, "has another SHA-256 than the manifest says", derived)
+    listed = {member.name for member in recording.manifest.members}
+    if bundle.SEALED_LOG in listed:
+        for name in sorted(set(recording.files) - listed - bundle.NOT_MEMBERS):
+            yield Finding(name, "is not in the manifest", derived=True)
+
+
+def _documents(recording: Recording) -> Iterator[Finding]:
+    for name, schema in DOCUMENTS.items():
+        if name not in recording.files:
+            continue
+        try:
+            document = load_document(recording.files[name], name)
+        except UnreadableRecording as error:
+            yield Finding(name, error.message, derived=name == bundle.SUMMARY)
+            continue
+        for number, error in enumerate(validator(schema).iter_errors(document)):
+            if number < MOST_FINDINGS_OF_A_KIND:
+                where = error.json_path
+                problem = f"does not fit {schema}: {where}: {error.message[:200]}"
+                yield Finding(name, problem, derived=name == bundle.SUMMARY)
+
+
+def _log(recording: Recording) -> Iterator[Finding]:
+    check = validator("event.v1")
+    misfits = 0
+    for offset, event in recording.events():
+        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
+        if not check.is_valid(document):
+            misfits += 1
+            if misfits <= MOST_FINDINGS_OF_A_KIND:
+                problem = next(check.iter_errors(document)).message[:200]
+                yield Finding("events", f"byte {offset}: {event.event} does not fit: {problem}")
+    for damaged in recording.damaged_lines[:MOST_FINDINGS_OF_A_KIND]:
+        yield Finding("events", f"byte {damaged.offset}: a line that is {damaged.why}")
+    ended = recording.manifest.status.state not in (Status.RUNNING, Status.INTERRUPTED)
+    if ended and not recording.results.complete:
+        yield Finding("events", "the log does not end as a complete run does: events are lost")
+
+
+def _as_dict(event: Event) -> dict[str, object]:
+    document = msgspec.structs.asdict(event)
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def _derived(recording: Recording) -> Iterator[Finding]:
+    if recording.manifest.counts != recording.results.counts and not recording.live:
+        yield Finding(bundle.MANIFEST, "has other counts than the log", derived=True)
+
+
+def repair(directory: Path) -> RunManifest:
+    """Rebuild everything that is derived, from the log of a bundle directory.
+
+    The plain log is written first and sealed anew, so a repair that is killed can be repeated.
+    Raises UnreadableRecording where manifest.json itself cannot be read, OSError.
+    """
+    recording = bundle.read_directory(directory)
+    log = directory / bundle.LOG
+    if not log.exists():
+        with atomic.replacing(log) as file:
+            for line in recording.log.lines():
+                if not line.problem:
+                    file.write(line.content + b"\n")
+    manifest = recording.manifest
+    if not recording.results.complete:
+        state = manifest.status
+        reason = "events are lost"
+        if state.state == Status.PASSED:
+            state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
+        manifest = msgspec.structs.replace(manifest, status=state)
+    return bundle.seal(directory, manifest)

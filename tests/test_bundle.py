@@ -1,0 +1,204 @@
+"""A run bundle on disk: begun, appended to, finished, sealed, packed, read; killed in between."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from builders import a_manifest, a_test, line
+
+from bundler import bundle
+from bundler.errors import DamagedRecording, NotARecording, TooNewRecording
+from bundler.manifest import RunStatus, encode_document, parse_manifest, to_document
+from bundler.results import Status
+
+RUNNING = RunStatus("running")
+PASSED = RunStatus("passed", exit_code=0)
+
+
+def begun(directory: Path) -> bundle.LiveBundle:
+    directory.mkdir(parents=True, exist_ok=True)
+    manifest = a_manifest(status=RUNNING)
+    return bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+
+
+def append_raw(live: bundle.LiveBundle, *lines: bytes) -> None:
+    with live.log.open("ab") as log:
+        log.writelines(lines)
+
+
+def finished(directory: Path, *lines: bytes) -> Path:
+    live = begun(directory)
+    append_raw(live, *lines)
+    results = bundle.read(directory).results
+    live.finish(PASSED, "2026-01-02T03:04:06Z", results)
+    return directory
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_live_bundle_reads_as_far_as_it_has_come(tmp_path: Path) -> None:
+    live = begun(tmp_path / "run")
+    append_raw(live, *a_test("t"))
+    recording = bundle.read(tmp_path / "run")
+    assert recording.live
+    assert recording.manifest.status.state == Status.RUNNING
+    assert [test.test_id for test in recording.results.tests] == ["t"]
+    live.close()
+    assert not bundle.read(tmp_path / "run").live
+
+
+def test_a_finished_bundle_is_sealed_whole(tmp_path: Path) -> None:
+    finished(tmp_path / "run", *a_test("t"))
+    assert names(tmp_path / "run") == ["events.ndjson.zst", "manifest.json", "summary.json"]
+    recording = bundle.read(tmp_path / "run")
+    assert recording.manifest.status == PASSED
+    assert recording.manifest.counts == {"passed": 1}
+    assert recording.manifest.log.complete and recording.results.complete
+    assert recording.problems == []
+
+
+def test_the_manifest_holds_the_digest_of_every_member(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", *a_test("t"))
+    manifest = bundle.read(run).manifest
+    assert {member.name for member in manifest.members} == {"events.ndjson.zst", "summary.json"}
+    for member in manifest.members:
+        content = (run / member.name).read_bytes()
+        assert (member.size, member.sha256) == (
+            len(content),
+            hashlib.sha256(content).hexdigest(),
+        )
+
+
+def test_a_run_whose_recorder_vanished_is_interrupted(tmp_path: Path) -> None:
+    live = begun(tmp_path / "run")
+    append_raw(live, line("TestStarted", "t", order=0), b'{"v":1,"ts_us":12,"lev')
+    live.close()
+    recording = bundle.read(tmp_path / "run")
+    assert recording.manifest.status.state == Status.INTERRUPTED
+    assert recording.manifest.counts == {"unfinished": 1}
+    assert [one.why for one in recording.damaged_lines] == ["torn"]
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_sealing_again_after_a_kill_anywhere_gives_the_same_run(
+    tmp_path: Path, written: int
+) -> None:
+    whole = finished(tmp_path / "whole", *a_test("t"))
+    live = begun(tmp_path / "run")
+    append_raw(live, *a_test("t"))
+    raw = b"".join(one.content + b"\n" for one in bundle.read(whole).log.lines())
+    live.close()
+    live.log.write_bytes(raw)
+    for name in ["events.ndjson.zst", "summary.json", "manifest.json"][:written]:
+        (tmp_path / "run" / name).write_bytes((whole / name).read_bytes())
+    assert bundle.read(tmp_path / "run").manifest.status.state == Status.PASSED
+    bundle.seal_abandoned(tmp_path / "run")
+    assert names(tmp_path / "run") == ["events.ndjson.zst", "manifest.json", "summary.json"]
+    assert bundle.read(tmp_path / "run").manifest.status.state == Status.PASSED
+
+
+def test_packing_twice_gives_identical_bytes(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", *a_test("t"))
+    first, second = io.BytesIO(), io.BytesIO()
+    bundle.pack(run, first)
+    (run / "summary.json").touch()
+    bundle.pack(run, second)
+    assert first.getvalue() == second.getvalue()
+
+
+def test_a_zip_reads_as_the_directory_does(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", *a_test("t", "failed"))
+    with (tmp_path / "run.zip").open("wb") as target:
+        bundle.pack(run, target)
+    packed, plain = bundle.read(tmp_path / "run.zip"), bundle.read(run)
+    assert packed.manifest == plain.manifest
+    assert packed.results == plain.results
+    assert zipfile.ZipFile(tmp_path / "run.zip").namelist()[0] == "manifest.json"
+
+
+def test_packing_a_killed_run_seals_it_first(tmp_path: Path) -> None:
+    live = begun(tmp_path / "run")
+    append_raw(live, line("TestStarted", "t", order=0))
+    live.close()
+    with (tmp_path / "run.zip").open("wb") as target:
+        manifest = bundle.pack(tmp_path / "run", target)
+    assert manifest.status.state == Status.INTERRUPTED
+    assert bundle.read(tmp_path / "run.zip").manifest.status.state == Status.INTERRUPTED
+
+
+def test_packing_a_live_run_leaves_it_live(tmp_path: Path) -> None:
+    live = begun(tmp_path / "run")
+    append_raw(live, *a_test("t"))
+    with (tmp_path / "run.zip").open("wb") as target:
+        bundle.pack(tmp_path / "run", target)
+    assert live.log.exists()
+    assert [t.test_id for t in bundle.read(tmp_path / "run.zip").results.tests] == ["t"]
+    live.close()
+
+
+def test_an_unknown_field_of_a_newer_minor_survives_sealing(tmp_path: Path) -> None:
+    live = begun(tmp_path / "run")
+    path = tmp_path / "run" / "manifest.json"
+    document = json.loads(path.read_bytes())
+    document["weather"] = "fine"
+    document["command"]["shell"] = "zsh"
+    document["format"]["minor"] = 7
+    path.write_bytes(encode_document(document))
+    live.close()
+    bundle.seal_abandoned(tmp_path / "run")
+    kept = json.loads(path.read_bytes())
+    assert (kept["weather"], kept["command"]["shell"], kept["format"]["minor"]) == (
+        "fine",
+        "zsh",
+        7,
+    )
+
+
+def test_another_major_version_is_refused_with_the_cure() -> None:
+    document = to_document(a_manifest())
+    document["format"] = {"major": 2, "minor": 0}
+    with pytest.raises(TooNewRecording) as caught:
+        parse_manifest(encode_document(document))
+    assert "seedbundle 2" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("seed", -1), ("seed", 2**64), ("seed", True), ("seed", 1.0), ("run_id", 7), ("format", 1)],
+)
+def test_a_manifest_of_the_wrong_shape_is_damaged(field: str, value: object) -> None:
+    document = to_document(a_manifest())
+    document[field] = value
+    with pytest.raises(DamagedRecording):
+        parse_manifest(encode_document(document))
+
+
+def test_a_directory_without_a_manifest_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(NotARecording):
+        bundle.read(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["events.ndjson.zst", "summary.json"])
+def test_a_missing_member_is_said(tmp_path: Path, missing: str) -> None:
+    run = finished(tmp_path / "run", *a_test("t"))
+    (run / missing).unlink()
+    recording = bundle.read(run)
+    assert any("missing" in problem for problem in recording.problems)
+
+
+def test_a_member_with_another_digest_is_said_and_the_rest_is_read(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", *a_test("t"))
+    log = bytearray((run / "events.ndjson.zst").read_bytes())
+    log[len(log) // 2] ^= 0xFF
+    (run / "events.ndjson.zst").write_bytes(log)
+    recording = bundle.read(run)
+    assert any("digest" in problem for problem in recording.problems)
+    assert not recording.results.complete

@@ -19,7 +19,7 @@ from bundler.results import RED, Results, Status, Verdict
 from bundler.seeds import show_seed
 
 STATUS_WORDS = {
-    Status.RUNNING: "running",
+    Status.RUNNING: "still running",
     Status.PASSED: "passed",
     Status.FAILED: "failed",
     Status.NO_TESTS: "no tests ran",
@@ -53,11 +53,14 @@ def head_lines(recording: Recording, layout: Layout) -> Iterator[str]:
     ended = look.paint(status_style(manifest), status_word(manifest))
     took = f" after {seconds(manifest.duration_us)}" if manifest.duration_us is not None else ""
     yield layout.labelled("Started", f"{time_words(manifest.created_at)}, {ended}{took}")
-    yield layout.labelled("Command", one_line(shlex.join(manifest.command.argv)))
+    if manifest.command.argv:
+        yield layout.labelled("Command", one_line(shlex.join(manifest.command.argv)))
     if place := ", ".join(place_words(recording)):
         yield layout.labelled("On", place)
     if manifest.ci:
         yield layout.labelled("In", ci_words(manifest.ci))
+        if "url" in manifest.ci:
+            yield layout.labelled("At", one_line(manifest.ci["url"]))
     if recording.live:
         yield layout.labelled("Live", "still being recorded; this is how far it is", Style.WARNING)
 
@@ -73,35 +76,46 @@ def foot_lines(recording: Recording, layout: Layout, *, name: str) -> Iterator[s
         yield layout.labelled("Rerun", f"bundle rerun {one_line(shlex.quote(name))}", Style.DIM)
 
 
-def summary_line(
-    layout: Layout, manifest: RunManifest, results: Results, counts: dict[str, int]
-) -> str:
-    """Return the line of counts, as nextest writes it; what did not run is not among the run."""
-    look = layout.look
+def summary_line(recording: Recording, layout: Layout) -> str:
+    """Return the line of counts at the end of a run, as nextest writes it."""
+    manifest, results = recording.manifest, recording.results
+    took = manifest.duration_us if manifest.duration_us is not None else results.last_ts_us
+    text = f"[{took / 1e6:>8.3f}s] {count_words(recording, layout.look)}"
+    return layout.labelled("Summary", text, status_style(manifest))
+
+
+def count_words(recording: Recording, look: Look) -> str:
+    """Return how many tests ran and how they went; what was skipped or not run did not run."""
+    results = recording.results
+    counts = results.counts
     total = sum(counts.values()) - counts.get(Verdict.SKIPPED, 0)
     ran = total - counts.get(Verdict.NOT_RUN, 0)
-    of_all = look.paint(Style.STRONG, str(ran) if ran == total else f"{ran}/{total}")
+    of_all = look.paint(Style.STRONG, f"{ran:,}" if ran == total else f"{ran:,}/{total:,}")
     parts = [_passed(look, counts)]
     parts += [
-        f"{look.paint(Style.STRONG, str(counts[verdict]))} {look.paint(style, word)}"
-        for verdict, word, style in _COUNTED
+        f"{look.paint(Style.STRONG, f'{counts[verdict]:,}')} {look.paint(style, word)}"
+        for verdict, word, style in _counted(recording.live)
         if counts.get(verdict)
     ]
     if broken := sum(problem.outcome is Verdict.ERRORED for problem in results.collection):
         word = look.paint(Style.FAILED, "not collected")
         parts.append(f"{look.paint(Style.STRONG, count(broken, 'file'))} {word}")
-    took = (manifest.duration_us if manifest.duration_us is not None else results.last_ts_us) / 1e6
-    text = f"[{took:>8.3f}s] {of_all} {'test' if total == 1 else 'tests'} run: {', '.join(parts)}"
-    return layout.labelled("Summary", text, status_style(manifest))
+    return f"{of_all} {'test' if total == 1 else 'tests'} run: {', '.join(parts)}"
+
+
+def _counted(live: bool) -> Iterator[tuple[Verdict, str, Style]]:
+    for verdict, word, style in _COUNTED:
+        running = live and verdict is Verdict.UNFINISHED
+        yield (verdict, "running", Style.WARNING) if running else (verdict, word, style)
 
 
 def _passed(look: Look, counts: dict[str, int]) -> str:
     flaky = counts.get(Verdict.FLAKY, 0)
     passed = counts.get(Verdict.PASSED, 0) + flaky
-    text = f"{look.paint(Style.STRONG, str(passed))} {look.paint(Style.PASSED, 'passed')}"
+    text = f"{look.paint(Style.STRONG, f'{passed:,}')} {look.paint(Style.PASSED, 'passed')}"
     if not flaky:
         return text
-    return f"{text} ({look.paint(Style.STRONG, str(flaky))} {look.paint(Style.FLAKY, 'flaky')})"
+    return f"{text} ({look.paint(Style.STRONG, f'{flaky:,}')} {look.paint(Style.FLAKY, 'flaky')})"
 
 
 def status_word(manifest: RunManifest) -> str:
@@ -131,8 +145,8 @@ def status_sentence(manifest: RunManifest, results: Results) -> str:
         return text
     worker = f" ({one_line(running[0].worker)})" if running[0].worker else ""
     more = f" and {count(len(running) - 1, 'other test')}" if len(running) > 1 else ""
-    verb = "running" if status.state == Status.RUNNING else "while running"
-    return f"{text}, {verb} {one_line(running[0].test_id)}{worker}{more}"
+    joint = ": " if status.state == Status.RUNNING else ", while running "
+    return f"{text}{joint}{one_line(running[0].test_id)}{worker}{more}"
 
 
 def seed_words(manifest: RunManifest) -> str:
@@ -149,7 +163,7 @@ def time_words(rfc3339: str) -> str:
 
 def place_words(recording: Recording) -> Iterator[str]:
     """Yield the system, the interpreter and the runner that a run had, as far as they are known."""
-    platform = _object(_environment(recording).get("platform"))
+    platform = _object(environment_of(recording).get("platform"))
     if system := _joined(platform, ("os", "release", "machine")):
         yield system
     for session in recording.results.sessions[:1]:
@@ -160,11 +174,10 @@ def place_words(recording: Recording) -> Iterator[str]:
 
 
 def ci_words(ci: dict[str, str]) -> str:
-    """Return the coordinates of a run in continuous integration, its URL last."""
+    """Return the coordinates of a run in continuous integration, its URL aside."""
     named = ("run", "attempt", "job", "matrix", "shard")
     words = [ci[key] for key in ("provider", "repository") if key in ci]
     words += [f"{key} {ci[key]}" for key in named if key in ci]
-    words += [ci["url"]] if "url" in ci else []
     return one_line(", ".join(words))
 
 
@@ -183,6 +196,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def environment_of(recording: Recording) -> dict[str, Any]:
+    """Return environment.json, empty where there is none that can be read."""
+    try:
+        return parse_document(recording.files["environment.json"], "environment.json")
+    except (KeyError, DamagedRecording):
+        return {}
+
+
 def damage(recording: Recording) -> Iterator[str]:
     """Yield a sentence about each thing that is wrong with the recording itself."""
     yield from recording.problems
@@ -192,13 +213,6 @@ def damage(recording: Recording) -> Iterator[str]:
     if lines:
         first = f"the first at byte {lines[0].offset:,}: {lines[0].why}"
         yield f"{count(len(lines), 'line')} of the event log cannot be read ({first})"
-
-
-def _environment(recording: Recording) -> dict[str, Any]:
-    try:
-        return parse_document(recording.files["environment.json"], "environment.json")
-    except (KeyError, DamagedRecording):
-        return {}
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -35,6 +35,9 @@ WORDS = {
     Verdict.UNFINISHED: ("UNFINISHED", Style.FAILED),
     Verdict.NOT_RUN: ("NOT RUN", Style.SKIPPED),
 }
+RUNNING = ("RUNNING", Style.WARNING)
+"""What is unfinished while the run is still being recorded."""
+
 _SHORT_WORDS = {Verdict.TIMED_OUT: "TMT", Verdict.UNFINISHED: "UNF"}
 _COLUMN = 12
 
@@ -108,10 +111,10 @@ class Layout:
         return self.look.paint(Style.DIM, f"{one_line(worker or ''):<{self.worker_width}}") + " "
 
 
-def attempt_word(test: TestResult, attempt: Attempt) -> tuple[str, Style]:
+def attempt_word(test: TestResult, attempt: Attempt, *, live: bool = False) -> tuple[str, Style]:
     """Return the word of one attempt, numbered where there were several, and its style."""
     outcome = attempt.outcome or Verdict.UNFINISHED
-    word, style = WORDS[outcome]
+    word, style = RUNNING if live and attempt.outcome is None else WORDS[outcome]
     last = attempt is test.attempts[-1]
     if len(test.attempts) == 1 or (last and attempt.outcome is None):
         return word, style
@@ -122,14 +125,14 @@ def attempt_word(test: TestResult, attempt: Attempt) -> tuple[str, Style]:
     return f"TRY {attempt.number} {_SHORT_WORDS.get(outcome, word)}", style
 
 
-def verdict_word(test: TestResult) -> tuple[str, Style]:
+def verdict_word(test: TestResult, *, live: bool = False) -> tuple[str, Style]:
     """Return the word of a test at the end of its run, and its style."""
     verdict = test.verdict
     if verdict is Verdict.FLAKY:
         return f"FLAKY {test.attempts[-1].number}/{test.attempts[-1].number}", Style.FLAKY
     if not test.attempts:
         return WORDS[verdict]
-    return attempt_word(test, test.attempts[-1])
+    return attempt_word(test, test.attempts[-1], live=live)
 
 
 def test_name(look: Look, test: TestResult) -> str:
@@ -141,14 +144,21 @@ def test_name(look: Look, test: TestResult) -> str:
 
 
 def attempt_blocks(
-    recording: Recording, attempt: Attempt, layout: Layout, style: Style, *, captured: bool = True
+    recording: Recording,
+    attempt: Attempt,
+    layout: Layout,
+    style: Style,
+    *,
+    captured: bool = True,
+    every_subtest: bool = False,
 ) -> Iterator[str]:
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
-    `captured` is False where the suite ran with its capturing switched off.
+    `captured` is False where the suite ran with its capturing switched off. Subtests that passed
+    are only counted, unless every one is asked for.
     """
     yield from failure_blocks(attempt.failures, layout, style)
-    yield from _subtests(attempt.subtests, layout)
+    yield from _subtests(attempt.subtests, layout, every=every_subtest)
     yield from output_blocks(recording.outputs(attempt.output_offsets), layout, style)
     if attempt.reason and attempt.reason not in {failure.message for failure in attempt.failures}:
         yield layout.note(attempt.reason)
@@ -192,10 +202,10 @@ def _by_gap(outputs: Iterable[Output]) -> Iterator[tuple[tuple[int, int], Output
         yield (number, omitted), output
 
 
-def _subtests(subtests: Iterable[Subtest], layout: Layout) -> Iterator[str]:
+def _subtests(subtests: Iterable[Subtest], layout: Layout, *, every: bool) -> Iterator[str]:
     passed = 0
     for subtest in subtests:
-        if subtest.outcome is Verdict.PASSED:
+        if subtest.outcome is Verdict.PASSED and not every:
             passed += 1
             continue
         word, style = WORDS[subtest.outcome]

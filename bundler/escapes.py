@@ -74,14 +74,14 @@ def without_commands(text: str) -> str:
     return _COMMAND.sub(_disarmed, text)
 
 
-def json_line(line: bytes, *, in_ci: bool) -> bytes:
-    """Return one line of JSON in which neither a terminal nor a CI runner finds an order.
+def json_text(document: bytes, *, in_ci: bool) -> bytes:
+    """Return JSON that means the same, in which neither a terminal nor a CI runner finds an order.
 
-    It means the same; one that was ASCII stays as it is, outside of CI.
+    JSON that was ASCII stays as it is, outside of CI.
     """
-    if not line.isascii() or b"\x7f" in line:
-        line = json.dumps(json.loads(line)).encode("ascii").replace(b"\x7f", b"\\u007f")
-    return line.replace(b"##", b"#\\u0023") if in_ci else line
+    if not document.isascii() or b"\x7f" in document:
+        document = json.dumps(json.loads(document)).encode("ascii").replace(b"\x7f", b"\\u007f")
+    return document.replace(b"##", b"#\\u0023") if in_ci else document
 
 
 def _decoded(chunks: Iterable[bytes]) -> Iterator[str]:

@@ -27,18 +27,10 @@ from bundler.blocks import (
 from bundler.levels import Options, StatusLevel, final_rank
 from bundler.look import Look, Style
 from bundler.recording import Recording
-from bundler.results import Attempt, CollectionProblem, Status, TestResult, Verdict
+from bundler.results import RED, Attempt, CollectionProblem, Status, TestResult, Verdict
 
-_ENDED_OUTSIDE = frozenset(
-    {
-        Status.NO_TESTS,
-        Status.USAGE_ERROR,
-        Status.INTERNAL_ERROR,
-        Status.NOT_STARTED,
-        Status.INTERRUPTED,
-    }
-)
-"""How a run ends for reasons that no test tells; what the command printed last does."""
+_ENDED_OUTSIDE = frozenset({Status.INTERNAL_ERROR, Status.INTERRUPTED})
+"""How a run ends for reasons that no test tells, even if tests failed."""
 
 _TAIL_LINES = 40
 _TAIL_EVENTS = 64
@@ -90,7 +82,6 @@ class _Report:
 
     def lines(self) -> Iterator[str]:
         recording, layout = self.recording, self.layout
-        results = recording.results
         yield from head_lines(recording, layout)
         yield layout.rule()
         yield from self._starting()
@@ -98,7 +89,8 @@ class _Report:
         yield from self._attempts()
         yield from self._outside()
         yield layout.rule()
-        yield summary_line(layout, recording.manifest, results, results.counts)
+        if not self._is_plain():
+            yield summary_line(recording, layout)
         yield from self._final()
         yield from foot_lines(recording, layout, name=self.name)
 
@@ -150,7 +142,7 @@ class _Report:
         )
         if not shown and not with_output:
             return
-        word = attempt_word(test, attempt)
+        word = attempt_word(test, attempt, live=self.recording.live)
         yield self._status(word, test, attempt, last)
         if with_output:
             yield from self._blocks(test, attempt, word[1])
@@ -188,15 +180,23 @@ class _Report:
 
     def _outside(self) -> Iterator[str]:
         """What the command printed, where no test tells what happened."""
-        results = self.recording.results
+        results, status = self.recording.results, self.recording.manifest.status
         offsets = results.run_output_offsets
-        if not (results.tests or results.sessions or results.collection):
+        if self._is_plain():
             lines = printed_lines(self.recording.outputs(offsets), self.layout)
             yield from self._printed("output", lines)
-        elif self.recording.manifest.status.state in _ENDED_OUTSIDE:
+            return
+        told = results.collection or any(test.verdict in RED for test in results.tests)
+        ended_well = status.state in (Status.PASSED, Status.RUNNING)
+        if status.state in _ENDED_OUTSIDE or not (told or ended_well):
             outputs = self.recording.outputs(offsets[-_TAIL_EVENTS:])
-            lines = iter(deque(printed_lines(outputs, self.layout), maxlen=_TAIL_LINES))
-            yield from self._printed("end of the output", lines)
+            last = deque(printed_lines(outputs, self.layout), maxlen=_TAIL_LINES)
+            yield from self._printed("end of the output", iter(last))
+
+    def _is_plain(self) -> bool:
+        """Whether this is a command of which nothing is known but what it printed."""
+        results = self.recording.results
+        return not (results.tests or results.sessions or results.collection)
 
     def _printed(self, title: str, lines: Iterator[str]) -> Iterator[str]:
         first = next(lines, None)
@@ -224,7 +224,7 @@ class _Report:
 
     def _final_test(self, test: TestResult) -> Iterator[str]:
         attempt = test.attempts[-1] if test.attempts else None
-        word = verdict_word(test)
+        word = verdict_word(test, live=self.recording.live)
         yield self._status(word, test, attempt)
         if attempt is not None and self.options.output(attempt.outcome).final:
             yield from self._blocks(test, attempt, word[1])

@@ -9,7 +9,7 @@ import typer
 
 from bundler.about import count, damage
 from bundler.errors import UsageError
-from bundler.escapes import json_line
+from bundler.escapes import json_text
 from bundler.filters import any_of
 from bundler.levels import FinalStatusLevel, Options, OutputWhen, StatusLevel
 from bundler.look import ColourChoice
@@ -30,7 +30,7 @@ def command(
         typer.Option(
             "--filter",
             metavar="TEXT",
-            help="Only tests whose id holds TEXT, fits it (* and ?), or matches /TEXT/; repeatable.",
+            help="Only tests whose id holds TEXT, fits it (*, ?), or matches /TEXT/; repeatable.",
         ),
     ] = None,
     failed: Annotated[
@@ -134,7 +134,7 @@ def _refuse_together(words: list[str], most: int) -> None:
 
 def _write_events(ui: Ui, recording: Recording, options: Options) -> None:
     for line in event_lines(recording, options):
-        ui.stdout.write_bytes(json_line(line, in_ci=ui.stdout.in_ci) + b"\n")
+        ui.stdout.write_bytes(json_text(line, in_ci=ui.stdout.in_ci) + b"\n")
         if ui.stdout.stopped:
             return
 

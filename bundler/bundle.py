@@ -26,6 +26,7 @@ from typing import IO, TYPE_CHECKING, Any
 import msgspec
 
 from bundler import archive, atomic
+from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, NotARecording
 from bundler.eventlog import EventLog, FramedLog, PlainLog, seal_frames
 from bundler.events import encode_line
@@ -42,6 +43,7 @@ from bundler.manifest import (
 from bundler.recording import Recording
 from bundler.results import Results, Status
 from bundler.status import judge
+from bundler.zip_writer import write_zip
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -263,18 +265,25 @@ def read(path: Path) -> Recording:
 def read_directory(path: Path) -> Recording:
     """Read a bundle directory, live or sealed."""
     live = is_live(path)
-    return from_members(archive.open_directory(path), where=str(path), live=live)
+    members = archive.open_directory(path)
+    log = _regular_log(path / LOG) if LOG in members else None
+    return from_members(members, where=str(path), live=live, plain=log)
 
 
-def from_members(members: archive.Members, *, where: str, live: bool = False) -> Recording:
-    """Make the recording of a bundle's members, wherever they come from."""
+def from_members(
+    members: archive.Members, *, where: str, live: bool = False, plain: PlainLog | None = None
+) -> Recording:
+    """Make the recording of a bundle's members, wherever they come from.
+
+    `plain` is the plain log where it can be read in place.
+    """
     if MANIFEST not in members:
         raise NotARecording(f"{where} is not a run bundle: it has no {MANIFEST}")
     manifest, document = parse_manifest(members[MANIFEST])
     if manifest.kind != "run":
         raise NotARecording(f"{where} is a {manifest.kind} bundle, not a run bundle")
     problems: list[str] = []
-    log = _open_log(members, manifest, problems)
+    log = plain or _open_log(members, manifest, problems)
     recording = Recording(manifest, document, log, members, where, live=live, problems=problems)
     if not live:
         problems += _missing(members, manifest)
@@ -285,7 +294,7 @@ def from_members(members: archive.Members, *, where: str, live: bool = False) ->
 
 def _open_log(members: archive.Members, manifest: RunManifest, problems: list[str]) -> EventLog:
     if LOG in members:
-        return PlainLog(lambda: members.open(LOG))
+        return PlainLog(members[LOG])
     if SEALED_LOG not in members:
         problems.append("the event log is missing: what the run did is not known")
         return PlainLog(b"")
@@ -294,6 +303,10 @@ def _open_log(members: archive.Members, manifest: RunManifest, problems: list[st
     if expected and hashlib.sha256(compressed).hexdigest() != expected:
         problems.append(f"{SEALED_LOG} is not what was sealed: its digest differs")
     return FramedLog(compressed, manifest.log.frames)
+
+
+def _regular_log(path: Path) -> PlainLog:
+    return PlainLog(lambda: os.fdopen(open_regular(path, path.name), "rb"))
 
 
 def _missing(members: archive.Members, manifest: RunManifest) -> Iterable[str]:
@@ -332,9 +345,10 @@ def pack(directory: Path, target: IO[bytes]) -> RunManifest:
     """
     recording = read_directory(directory)
     if not recording.live and (directory / LOG).exists():
-        recording.manifest = seal_abandoned(directory)
+        seal_abandoned(directory)
+        recording = read_directory(directory)
     names = [name for name in recording.files if name != LOCK]
     if MANIFEST not in names:
         raise DamagedRecording(f"{directory} has no {MANIFEST}")
-    archive.write_zip(((name, directory / name) for name in names), target)
+    write_zip(((name, directory / name) for name in names), target)
     return recording.manifest

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from typing import Annotated, Any
 
-import click
 import typer
 import typer.core
 import typer.main
@@ -28,52 +28,53 @@ Record in CI, look at it here:
 """
 
 
+CONTEXT = {"help_option_names": ["-h", "--help"]}
+
+
 class Commands(typer.core.TyperGroup):
     """The group of all commands; one is imported only when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:
         """Return the names in the order of the help."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one command."""
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+        """Import one command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"bundler.commands.{cmd_name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        settings = getattr(module, "CONTEXT_SETTINGS", None)
+        settings = {**CONTEXT, **getattr(module, "CONTEXT_SETTINGS", {})}
         app.command(cmd_name, context_settings=settings)(module.command)
         return typer.main.get_command(app)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
 
-def _version(value: bool) -> None:
-    if value:
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
         typer.echo(f"bundle {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
         raise typer.Exit
 
 
-def _root(
-    version: bool = typer.Option(
-        False, "--version", help="Show the version.", callback=_version, is_eager=True
-    ),
-) -> None:
-    pass
-
-
-def program() -> click.Command:
+def program() -> Any:
     """Build the program's command, with every subcommand reachable."""
     app = typer.Typer(
         cls=Commands,
         help=HELP,
-        no_args_is_help=True,
+        invoke_without_command=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings=CONTEXT,
     )
     app.callback()(_root)
     return typer.main.get_command(app)
@@ -90,16 +91,24 @@ def run(words: list[str]) -> int:
     try:
         code = program().main(words, prog_name="bundle", standalone_mode=False, obj=ui)
         return code if isinstance(code, int) else 0
-    except click.exceptions.Exit as end:
+    except typer.Exit as end:
         return end.exit_code
-    except click.ClickException as error:
-        error.show()
+    except typer.TyperException as error:
+        ui.error(_usage(error), _where_help_is(error))
         return error.exit_code
-    except click.Abort:
+    except typer.Abort:
         return 130
     except BundleError as error:
         ui.error(error.message, error.hint)
         return error.exit_code
-    except BrokenPipeError:
-        ui.abandon_stdout()
-        return 0
+
+
+def _usage(error: typer.TyperException) -> str:
+    message = error.format_message().rstrip(".")
+    return message[:1].lower() + message[1:]
+
+
+def _where_help_is(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "bundle"
+    return f"Run `{path} --help` to see how it is used."

@@ -1,4 +1,4 @@
-"""Carrying a rerun out: what starts it, what it is handed, and what is said and returned at its end.
+"""Carrying a rerun out: what starts it, what it is handed, what is said and returned at its end.
 
 What starts the rerun of a run, in this order (a stranger's bundle never starts its own words):
 
@@ -70,7 +70,7 @@ def how_to_start(
         return Start(argv, "its own command", _existing(Path(command.cwd), store))
     if parent.manifest.command.runner != "pytest":
         raise UsageError(
-            f"run {parent.manifest.run_id[:8]} was not recorded here, and its command is not pytest",
+            f"run {parent.manifest.run_id[:8]} is not from here, and its command is not pytest",
             hint="Name the command: `bundle run -R RUN -- COMMAND`.",
         )
     cwd = _same_place(parent, store)
@@ -88,8 +88,8 @@ def is_local(recording: Recording, store: Store) -> bool:
 def carry_out(ui: Ui, rerun: Rerun, env: Mapping[str, str], *, fix_hash: bool = True) -> int:
     """Run the rerun under recording, say what is left, and return the exit code of DESIGN.
 
-    The child's own code; 5 where it passed and tests are still outstanding; 0 where nothing was left
-    to run and nothing is outstanding.
+    The child's own code; 5 where it passed and tests are still outstanding; 0 where nothing was
+    left to run and nothing is outstanding.
     """
     parent = rerun.parent
     chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), parent.results)

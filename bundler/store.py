@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from bundler import archive, bundle
 from bundler.errors import AmbiguousRun, BundleError, NotARecording, OutputError, RunNotFound
@@ -180,7 +181,7 @@ def open_recording(name: str = "latest", *, store: Store | None = None) -> Recor
     Raises RunNotFound where none is there, UnreadableRecording where it cannot be read.
     """
     if name == "-":
-        return open_file(archive.spool(sys.stdin.buffer), where="standard input")
+        return open_stream(sys.stdin.buffer, where="standard input")
     if is_path(name):
         return open_path(Path(name))
     return bundle.read((store or open_store()).find(name).path)
@@ -204,14 +205,14 @@ def open_path(path: Path) -> Recording:
         if path.is_dir() or path.is_file():
             return bundle.read(path)
         with path.open("rb") as stream:
-            return open_file(archive.spool(stream), where=str(path))
+            return open_stream(stream, where=str(path))
     except OSError as error:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
 
 
-def open_file(spooled: archive.Source, *, where: str) -> Recording:
-    """Open what came through a pipe."""
-    return bundle.from_members(archive.open_zip(spooled, where=where), where=where)
+def open_stream(stream: IO[bytes], *, where: str) -> Recording:
+    """Open what comes through a pipe."""
+    return bundle.from_members(archive.open_zip(stream, where=where), where=where)
 
 
 def _stored(path: Path, sequence: int, run_id: str) -> StoredRun:

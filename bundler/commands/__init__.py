@@ -3,10 +3,12 @@
 COMMANDS = {
     "run": "Record a command.",
     "replay": "Show a recorded run again.",
+    "rerun": "Run what did not pass, same seed, same order.",
     "list": "List the recorded runs.",
     "show": "Show one run, or one test of it, in detail.",
     "export": "Write a run in another tool's format.",
     "pack": "Put a run into one zip file.",
+    "verify": "Check that a run is whole and valid; repair it.",
 }
 """Every command, in the order of the help, with its one-line summary: `bundler.commands.<name>`
 holds it, and is imported only when it is asked for."""

@@ -6,7 +6,7 @@ Everything that a stranger wrote into its documents leaves here fit to print.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bundler.blocks import Layout
@@ -15,7 +15,7 @@ from bundler.escapes import one_line
 from bundler.look import Look, Style
 from bundler.manifest import RunManifest, parse_document
 from bundler.recording import Recording
-from bundler.results import RED, Results, Status, Verdict
+from bundler.results import NOT_PASSING, Results, Status, Verdict
 from bundler.seeds import show_seed
 
 STATUS_WORDS = {
@@ -65,29 +65,28 @@ def head_lines(recording: Recording, layout: Layout) -> Iterator[str]:
         yield layout.labelled("Live", "still being recorded; this is how far it is", Style.WARNING)
 
 
-def foot_lines(recording: Recording, layout: Layout, *, name: str) -> Iterator[str]:
+def foot_lines(
+    recording: Recording, layout: Layout, counts: Mapping[str, int], *, name: str
+) -> Iterator[str]:
     """Yield how the run ended, and the command that runs again what did not pass."""
     manifest, results = recording.manifest, recording.results
     style = status_style(manifest)
     yield layout.labelled("Status", status_sentence(manifest, results), style)
-    unsettled = RED | {Verdict.NOT_RUN}
-    outstanding = results.collection or any(test.verdict in unsettled for test in results.tests)
+    outstanding = results.collection or any(verdict in NOT_PASSING for verdict in counts)
     if outstanding and not recording.live:
         yield layout.labelled("Rerun", f"bundle rerun {one_line(shlex.quote(name))}", Style.DIM)
 
 
-def summary_line(recording: Recording, layout: Layout) -> str:
+def summary_line(recording: Recording, layout: Layout, counts: Mapping[str, int]) -> str:
     """Return the line of counts at the end of a run, as nextest writes it."""
     manifest, results = recording.manifest, recording.results
     took = manifest.duration_us if manifest.duration_us is not None else results.last_ts_us
-    text = f"[{took / 1e6:>8.3f}s] {count_words(recording, layout.look)}"
+    text = f"[{took / 1e6:>8.3f}s] {count_words(recording, counts, layout.look)}"
     return layout.labelled("Summary", text, status_style(manifest))
 
 
-def count_words(recording: Recording, look: Look) -> str:
+def count_words(recording: Recording, counts: Mapping[str, int], look: Look) -> str:
     """Return how many tests ran and how they went; what was skipped or not run did not run."""
-    results = recording.results
-    counts = results.counts
     total = sum(counts.values()) - counts.get(Verdict.SKIPPED, 0)
     ran = total - counts.get(Verdict.NOT_RUN, 0)
     of_all = look.paint(Style.STRONG, f"{ran:,}" if ran == total else f"{ran:,}/{total:,}")
@@ -97,7 +96,9 @@ def count_words(recording: Recording, look: Look) -> str:
         for verdict, word, style in _counted(recording.live)
         if counts.get(verdict)
     ]
-    if broken := sum(problem.outcome is Verdict.ERRORED for problem in results.collection):
+    if broken := sum(
+        problem.outcome is Verdict.ERRORED for problem in recording.results.collection
+    ):
         word = look.paint(Style.FAILED, "not collected")
         parts.append(f"{look.paint(Style.STRONG, count(broken, 'file'))} {word}")
     return f"{of_all} {'test' if total == 1 else 'tests'} run: {', '.join(parts)}"
@@ -109,7 +110,7 @@ def _counted(live: bool) -> Iterator[tuple[Verdict, str, Style]]:
         yield (verdict, "running", Style.WARNING) if running else (verdict, word, style)
 
 
-def _passed(look: Look, counts: dict[str, int]) -> str:
+def _passed(look: Look, counts: Mapping[str, int]) -> str:
     flaky = counts.get(Verdict.FLAKY, 0)
     passed = counts.get(Verdict.PASSED, 0) + flaky
     text = f"{look.paint(Style.STRONG, f'{passed:,}')} {look.paint(Style.PASSED, 'passed')}"
@@ -140,7 +141,7 @@ def status_sentence(manifest: RunManifest, results: Results) -> str:
         text += f": {one_line(status.reason)}"
     if status.exit_code is not None and status.signal is None:
         text += f" (exit code {status.exit_code})"
-    running = [test for test in results.tests if test.verdict is Verdict.UNFINISHED]
+    running = [test for test in results.tests if test.attempts and not test.attempts[-1].outcome]
     if not running:
         return text
     worker = f" ({one_line(running[0].worker)})" if running[0].worker else ""

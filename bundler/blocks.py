@@ -64,7 +64,7 @@ class Layout:
         at_least: bool = False,
         number: int | None = None,
         worker: str | None = None,
-        remark: str = "",
+        remark: str | None = None,
     ) -> str:
         """Return a status line; `name` is fit to print, `number` the place among the finished."""
         label = self.look.paint(word[1], f"{word[0]:>{_COLUMN}}")

@@ -16,7 +16,6 @@ from bundler.about import (
     environment_of,
     place_words,
     seconds,
-    seed_words,
     status_sentence,
     status_style,
     status_word,
@@ -55,12 +54,12 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     took = manifest.duration_us
     yield "Run", look.run_id(manifest.run_id, digits=len(manifest.run_id))
     yield "Status", status_sentence(manifest, results)
-    yield "Tests", count_words(recording, look)
+    yield "Result", count_words(recording, results.counts, look)
     yield "Deselected", f"{len(results.deselected):,}" if results.deselected else ""
     yield "Warnings", f"{len(results.warnings):,}" if results.warnings else ""
     after = f", took {seconds(took)}" if took is not None else ""
     yield "Started", time_words(manifest.created_at) + after
-    yield "Seed", seed_words(manifest).removeprefix("seed ")
+    yield "Seed", show_seed(manifest.seed) + (", imposed" if manifest.seed_imposed else "")
     yield "Rerun of", look.run_id(manifest.parent.run_id) if manifest.parent else ""
     yield "Command", one_line(shlex.join(manifest.command.argv))
     yield "Directory", one_line(manifest.command.cwd)
@@ -79,7 +78,6 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
 
 def test_lines(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
     """Yield everything about one test: where it stood, and every attempt with its output."""
-    manifest = recording.manifest
     widest = max((len(attempt.worker or "") for attempt in test.attempts), default=0)
     layout = Layout(look, worker_width=widest)
     for label, text in _test_facts(recording, test, look):
@@ -108,16 +106,15 @@ def test_lines(recording: Recording, test: TestResult, look: Look) -> Iterator[s
             yield layout.note(f"property {name}: {value}")
     if not test.attempts:
         yield layout.status(verdict_word(test), test_name(look, test))
-    ending = f"{status_word(manifest)}, run {look.run_id(manifest.run_id)}"
-    yield layout.rule()
-    yield layout.labelled("Run", ending, status_style(manifest))
 
 
 def _test_facts(recording: Recording, test: TestResult, look: Look) -> Iterator[tuple[str, str]]:
     line = f":{test.line}" if test.line is not None else ""
     yield "Test", test_name(look, test)
-    word, style = verdict_word(test, live=recording.live)
-    yield "Verdict", look.paint(style, word.lower())
+    run = status_word(recording.manifest)
+    yield "Of run", f"{look.run_id(recording.manifest.run_id)}, {run}"
+    verdict = test.verdict.value.replace("_", " ")
+    yield "Verdict", look.paint(verdict_word(test, live=recording.live)[1], verdict)
     yield "Seed", show_seed(test.seed) if test.seed is not None else ""
     yield "Defined in", one_line(f"{test.file}{line}") if test.file else ""
     yield "Worker", one_line(test.worker or "")

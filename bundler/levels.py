@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bundler.filters import Filter
-from bundler.results import BAD, RED, TestResult, Verdict
+from bundler.results import RED, TestResult, Verdict
 
 
 class StatusLevel(StrEnum):
@@ -66,28 +66,34 @@ class Options:
     filter: Filter | None = None
     only_failed: bool = False
 
-    def chooses(self, test: TestResult) -> bool:
+    def chooses(self, test: TestResult, verdict: Verdict) -> bool:
         """Whether a test is shown at all."""
         if self.filter is not None and not self.filter(test.test_id):
             return False
-        return not self.only_failed or test.verdict in RED
+        return not self.only_failed or verdict in RED
 
-    def at_once(self, verdict: Verdict) -> bool:
-        """Whether the status of a verdict is shown as the run goes on."""
-        return self.reaches(LEVELS[verdict][0])
+    def shown_at_once(self, verdict: Verdict | None) -> tuple[bool, bool]:
+        """Whether status and output are shown as the run goes on.
 
-    def reaches(self, level: StatusLevel) -> bool:
-        """Whether statuses of this level are shown as the run goes on."""
-        return _STATUS_RANK[self.status_level] >= _STATUS_RANK[level]
+        None is an attempt that was followed by another one. What a skipped test printed in its
+        setup is never shown.
+        """
+        needed = StatusLevel.RETRY if verdict is None else LEVELS[verdict][0]
+        status = _STATUS_RANK[self.status_level] >= _STATUS_RANK[needed]
+        output = self._output(verdict).immediate and verdict not in _WITHOUT_OUTPUT
+        return status or output, output
 
-    def at_end(self, verdict: Verdict) -> bool:
-        """Whether the status of a verdict is shown again at the end."""
-        return _FINAL_RANK[self.final_status_level] >= final_rank(verdict)
+    def shown_at_end(self, verdict: Verdict) -> tuple[bool, bool]:
+        """Whether status and output are shown once more at the end."""
+        status = _FINAL_RANK[self.final_status_level] >= final_rank(verdict)
+        output = self._output(verdict).final and verdict not in _WITHOUT_OUTPUT
+        return status or output, output
 
-    def output(self, outcome: Verdict | None) -> OutputWhen:
-        """When the output of an attempt with this outcome is shown; None is unfinished."""
-        return self.failure_output if outcome is None or outcome in BAD else self.success_output
+    def _output(self, verdict: Verdict | None) -> OutputWhen:
+        return self.failure_output if verdict is None or verdict in RED else self.success_output
 
+
+_WITHOUT_OUTPUT = frozenset({Verdict.SKIPPED, Verdict.NOT_RUN})
 
 LEVELS = {
     Verdict.PASSED: (StatusLevel.PASS, FinalStatusLevel.PASS),

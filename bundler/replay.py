@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bundler.about import count, foot_lines, head_lines, summary_line
 from bundler.blocks import (
@@ -24,7 +24,8 @@ from bundler.blocks import (
     test_name,
     verdict_word,
 )
-from bundler.levels import Options, StatusLevel, final_rank
+from bundler.escapes import one_line
+from bundler.levels import Options, final_rank
 from bundler.look import Look, Style
 from bundler.recording import Recording
 from bundler.results import RED, Attempt, CollectionProblem, Status, TestResult, Verdict
@@ -32,6 +33,8 @@ from bundler.results import RED, Attempt, CollectionProblem, Status, TestResult,
 _ENDED_OUTSIDE = frozenset({Status.INTERNAL_ERROR, Status.INTERRUPTED})
 """How a run ends for reasons that no test tells, even if tests failed."""
 
+_WITHOUT_NUMBER = frozenset({Verdict.SKIPPED, Verdict.UNFINISHED})
+_WITH_REASON = frozenset({Verdict.SKIPPED, Verdict.XFAILED})
 _TAIL_LINES = 40
 _TAIL_EVENTS = 64
 
@@ -50,33 +53,36 @@ def event_lines(recording: Recording, options: Options) -> Iterator[bytes]:
         for offset, _ in recording.events():
             yield recording.log.line_at(offset)
         return
-    chosen = {test.test_id for test in recording.results.tests if options.chooses(test)}
+    tests = recording.results.tests
+    chosen = {test.test_id for test in tests if options.chooses(test, test.verdict)}
     chosen |= {problem.node_id for problem in _collection_problems(recording, options)}
     for offset, event in recording.events():
         if event.test_id in chosen:
             yield recording.log.line_at(offset)
 
 
-@dataclass
-class _Report:
-    recording: Recording
-    options: Options
-    look: Look
-    name: str
-    tests: list[TestResult] = field(init=False)
-    layout: Layout = field(init=False)
-    numbers: dict[int, int] = field(default_factory=dict)
-    uncaptured: set[str] = field(init=False)
+@dataclass(slots=True)
+class _Row:
+    """One chosen test; `number` is its place among those that finished."""
 
-    def __post_init__(self) -> None:
-        results = self.recording.results
-        self.tests = [test for test in results.tests if self.options.chooses(test)]
-        attempts = [attempt for test in self.tests for attempt in test.attempts]
+    test: TestResult
+    verdict: Verdict
+    number: int | None = None
+
+
+class _Report:
+    def __init__(self, recording: Recording, options: Options, look: Look, name: str) -> None:
+        self.recording, self.options, self.look, self.name = recording, options, look, name
+        results = recording.results
+        self.counts = results.counts
+        rows = (_Row(test, test.verdict) for test in results.tests)
+        self.rows = [row for row in rows if options.chooses(row.test, row.verdict)]
+        workers = {attempt.worker for row in self.rows for attempt in row.test.attempts}
         self.layout = Layout(
-            self.look,
-            total=sum(test.verdict is not Verdict.SKIPPED for test in self.tests),
-            worker_width=max((len(attempt.worker or "") for attempt in attempts), default=0),
-            indent=self.options.indent,
+            look,
+            total=sum(row.verdict is not Verdict.SKIPPED for row in self.rows),
+            worker_width=max(len(one_line(worker or "")) for worker in {*workers, None}),
+            indent=options.indent,
         )
         self.uncaptured = {s.id for s in results.sessions if s.info.get("capture") == "no"}
 
@@ -90,28 +96,28 @@ class _Report:
         yield from self._outside()
         yield layout.rule()
         if not self._is_plain():
-            yield summary_line(recording, layout)
+            yield summary_line(recording, layout, self.counts)
         yield from self._final()
-        yield from foot_lines(recording, layout, name=self.name)
+        yield from foot_lines(recording, layout, self.counts, name=self.name)
 
     def _starting(self) -> Iterator[str]:
         results = self.recording.results
         if not results.tests:
             return
-        workers = len({a.worker for t in results.tests for a in t.attempts if a.worker})
+        workers = len({a.worker for t in results.tests for a in t.attempts} - {None})
         text = count(len(results.tests), "test")
         text += f" across {count(workers, 'worker')}" if workers else ""
         text += f" ({len(results.deselected):,} deselected)" if results.deselected else ""
         yield self.layout.labelled("Starting", text)
-        if len(self.tests) != len(results.tests):
-            shown = f"{len(self.tests):,} of them"
+        if len(self.rows) != len(results.tests):
+            shown = f"{len(self.rows):,} of them"
             yield self.layout.labelled("Showing", shown, Style.WARNING)
 
     def _collection(self) -> Iterator[str]:
         for problem in _collection_problems(self.recording, self.options):
-            when = self.options.output(problem.outcome)
-            if self.options.at_once(problem.outcome) or when.immediate:
-                yield from self._collection_problem(problem, when.immediate)
+            status, output = self.options.shown_at_once(problem.outcome)
+            if status:
+                yield from self._collection_problem(problem, output)
 
     def _collection_problem(self, problem: CollectionProblem, with_output: bool) -> Iterator[str]:
         word = WORDS[problem.outcome]
@@ -125,49 +131,34 @@ class _Report:
 
     def _attempts(self) -> Iterator[str]:
         """Every attempt: in the order in which they finished, then those that never did."""
-        number = 0
-        for test, attempt in _in_order(self.tests):
-            last = attempt is test.attempts[-1]
-            if last and attempt.outcome not in (None, Verdict.SKIPPED):
-                number += 1
-                self.numbers[id(test)] = number
-            yield from self._attempt(test, attempt, last)
-
-    def _attempt(self, test: TestResult, attempt: Attempt, last: bool) -> Iterator[str]:
-        when = self.options.output(attempt.outcome)
-        # Skipped tests hardly ever print, and nobody asked for their setup.
-        with_output = when.immediate and attempt.outcome is not Verdict.SKIPPED
-        shown = (
-            self.options.at_once(test.verdict) if last else self.options.reaches(StatusLevel.RETRY)
-        )
-        if not shown and not with_output:
-            return
-        word = attempt_word(test, attempt, live=self.recording.live)
-        yield self._status(word, test, attempt, last)
-        if with_output:
-            yield from self._blocks(test, attempt, word[1])
+        shown = {verdict: self.options.shown_at_once(verdict) for verdict in Verdict}
+        earlier = self.options.shown_at_once(None)
+        live, number = self.recording.live, 0
+        for row, attempt in _in_order(self.rows):
+            last = attempt is row.test.attempts[-1]
+            if last and row.verdict not in _WITHOUT_NUMBER:
+                row.number = number = number + 1
+            status, output = shown[row.verdict] if last else earlier
+            if status:
+                word = attempt_word(row.test, attempt, live=live)
+                yield self._status(word, row, attempt, row.number if last else None)
+                if output:
+                    yield from self._blocks(row.test, attempt, word[1])
 
     def _status(
-        self, word: tuple[str, Style], test: TestResult, attempt: Attempt | None, last: bool = True
+        self, word: tuple[str, Style], row: _Row, attempt: Attempt, number: int | None
     ) -> str:
-        name = test_name(self.look, test)
-        if attempt is None:
-            return self.layout.status(word, name)
-        reason = attempt.reason if attempt.outcome in (Verdict.SKIPPED, Verdict.XFAILED) else None
+        finished = attempt.outcome is not None
+        so_far = self.recording.results.last_ts_us - attempt.started_us
         return self.layout.status(
             word,
-            name,
-            duration_us=self._duration(attempt),
-            at_least=attempt.outcome is None,
-            number=self.numbers.get(id(test)) if last else None,
+            test_name(self.look, row.test),
+            duration_us=attempt.duration_us if finished else so_far,
+            at_least=not finished,
+            number=number,
             worker=attempt.worker,
-            remark=reason or "",
+            remark=attempt.reason if attempt.outcome in _WITH_REASON else None,
         )
-
-    def _duration(self, attempt: Attempt) -> int:
-        if attempt.outcome is not None:
-            return attempt.duration_us
-        return self.recording.results.last_ts_us - attempt.started_us
 
     def _blocks(self, test: TestResult, attempt: Attempt, style: Style) -> Iterator[str]:
         captured = test.session not in self.uncaptured
@@ -186,7 +177,7 @@ class _Report:
             lines = printed_lines(self.recording.outputs(offsets), self.layout)
             yield from self._printed("output", lines)
             return
-        told = results.collection or any(test.verdict in RED for test in results.tests)
+        told = results.collection or any(verdict in RED for verdict in self.counts)
         ended_well = status.state in (Status.PASSED, Status.RUNNING)
         if status.state in _ENDED_OUTSIDE or not (told or ended_well):
             outputs = self.recording.outputs(offsets[-_TAIL_EVENTS:])
@@ -209,25 +200,23 @@ class _Report:
     def _final(self) -> Iterator[str]:
         """The statuses once more, those that matter most last."""
         for problem in _collection_problems(self.recording, self.options):
-            when = self.options.output(problem.outcome)
-            if self.options.at_end(problem.outcome) or when.final:
-                yield from self._collection_problem(problem, when.final)
-        for test in sorted(self._for_the_end(), key=_importance):
-            yield from self._final_test(test)
+            status, output = self.options.shown_at_end(problem.outcome)
+            if status:
+                yield from self._collection_problem(problem, output)
+        shown = {verdict: self.options.shown_at_end(verdict) for verdict in Verdict}
+        rows = [row for row in self.rows if shown[row.verdict][0]]
+        for row in sorted(rows, key=_importance):
+            yield from self._final_test(row, shown[row.verdict][1])
 
-    def _for_the_end(self) -> Iterable[TestResult]:
-        for test in self.tests:
-            verdict = test.verdict
-            final = verdict is not Verdict.NOT_RUN and self.options.output(verdict).final
-            if final or self.options.at_end(verdict):
-                yield test
-
-    def _final_test(self, test: TestResult) -> Iterator[str]:
-        attempt = test.attempts[-1] if test.attempts else None
-        word = verdict_word(test, live=self.recording.live)
-        yield self._status(word, test, attempt)
-        if attempt is not None and self.options.output(attempt.outcome).final:
-            yield from self._blocks(test, attempt, word[1])
+    def _final_test(self, row: _Row, output: bool) -> Iterator[str]:
+        word = verdict_word(row.test, live=self.recording.live)
+        if not row.test.attempts:
+            yield self.layout.status(word, test_name(self.look, row.test))
+            return
+        attempt = row.test.attempts[-1]
+        yield self._status(word, row, attempt, row.number)
+        if output:
+            yield from self._blocks(row.test, attempt, word[1])
 
 
 def _collection_problems(recording: Recording, options: Options) -> list[CollectionProblem]:
@@ -236,21 +225,22 @@ def _collection_problems(recording: Recording, options: Options) -> list[Collect
     return [problem for problem in problems if wanted is None or wanted(problem.node_id)]
 
 
-def _in_order(tests: Iterable[TestResult]) -> Iterator[tuple[TestResult, Attempt]]:
+def _in_order(rows: Iterable[_Row]) -> Iterator[tuple[_Row, Attempt]]:
     """Every attempt by where in the log it ended.
 
     One that never ended stands before the next attempt of its test, or at the very end.
     """
     never = float("inf")
-    places: list[tuple[float, int, TestResult, Attempt]] = []
-    for test in tests:
+    places: list[tuple[float, int, _Row, Attempt]] = []
+    for row in rows:
         place = never
-        for attempt in reversed(test.attempts):
+        for attempt in reversed(row.test.attempts):
             place = place if attempt.finished_offset is None else attempt.finished_offset
-            places.append((place, attempt.number, test, attempt))
+            places.append((place, attempt.number, row, attempt))
     places.sort(key=lambda one: one[:2])
-    return ((test, attempt) for _, _, test, attempt in places)
+    return ((row, attempt) for _, _, row, attempt in places)
 
 
-def _importance(test: TestResult) -> int:
-    return -final_rank(test.verdict)
+def _importance(row: _Row) -> tuple[int, float]:
+    never = float("inf")
+    return -final_rank(row.verdict), never if row.number is None else row.number

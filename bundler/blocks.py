@@ -38,6 +38,7 @@ WORDS = {
 RUNNING = ("RUNNING", Style.WARNING)
 """What is unfinished while the run is still being recorded."""
 
+_WITH_REASON = frozenset({Verdict.SKIPPED, Verdict.XFAILED})
 _SHORT_WORDS = {Verdict.TIMED_OUT: "TMT", Verdict.UNFINISHED: "UNF"}
 _COLUMN = 12
 
@@ -135,6 +136,11 @@ def verdict_word(test: TestResult, *, live: bool = False) -> tuple[str, Style]:
     return attempt_word(test, test.attempts[-1], live=live)
 
 
+def attempt_remark(attempt: Attempt) -> str | None:
+    """Return the reason that stands in the status line itself: why a test was skipped."""
+    return attempt.reason if attempt.outcome in _WITH_REASON else None
+
+
 def test_name(look: Look, test: TestResult) -> str:
     """Return a test's id fit to print; one that shares it with an earlier test is numbered."""
     name = look.test_id(test.test_id)
@@ -160,8 +166,9 @@ def attempt_blocks(
     yield from failure_blocks(attempt.failures, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     yield from output_blocks(recording.outputs(attempt.output_offsets), layout, style)
-    if attempt.reason and attempt.reason not in {failure.message for failure in attempt.failures}:
-        yield layout.note(attempt.reason)
+    if attempt.reason and not attempt_remark(attempt):
+        known = {failure.message for failure in attempt.failures}
+        yield from () if attempt.reason in known else (layout.note(attempt.reason),)
     if not captured:
         yield layout.note("output was not captured: the suite ran with -s")
 

@@ -14,6 +14,7 @@ from bundler.about import (
     count_words,
     damage,
     environment_of,
+    is_plain_command,
     place_words,
     seconds,
     status_sentence,
@@ -21,7 +22,14 @@ from bundler.about import (
     status_word,
     time_words,
 )
-from bundler.blocks import Layout, attempt_blocks, attempt_word, test_name, verdict_word
+from bundler.blocks import (
+    Layout,
+    attempt_blocks,
+    attempt_remark,
+    attempt_word,
+    test_name,
+    verdict_word,
+)
 from bundler.escapes import one_line
 from bundler.events import text_fields
 from bundler.look import Look, Style
@@ -31,7 +39,7 @@ from bundler.results import Attempt, Results, Session, TestResult
 from bundler.seeds import show_seed
 
 
-def tests_named(results: Results, text: str) -> list[TestResult]:
+def matching_tests(results: Results, text: str) -> list[TestResult]:
     """Return the tests whose id is the text, or else those whose id holds it."""
     return results.with_id(text) or [test for test in results.tests if text in test.test_id]
 
@@ -54,7 +62,8 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     took = manifest.duration_us
     yield "Run", look.run_id(manifest.run_id, digits=len(manifest.run_id))
     yield "Status", status_sentence(manifest, results)
-    yield "Result", count_words(recording, results.counts, look)
+    if not is_plain_command(results):
+        yield "Result", count_words(recording, results.counts, look)
     yield "Deselected", f"{len(results.deselected):,}" if results.deselected else ""
     yield "Warnings", f"{len(results.warnings):,}" if results.warnings else ""
     after = f", took {seconds(took)}" if took is not None else ""
@@ -76,7 +85,7 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     yield "Replayable", "; ".join(_obstacles(recording)) or "yes"
 
 
-def test_lines(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
+def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
     """Yield everything about one test: where it stood, and every attempt with its output."""
     widest = max((len(attempt.worker or "") for attempt in test.attempts), default=0)
     layout = Layout(look, worker_width=widest)
@@ -96,6 +105,7 @@ def test_lines(recording: Recording, test: TestResult, look: Look) -> Iterator[s
             test_name(look, test),
             duration_us=attempt.duration_us,
             worker=attempt.worker,
+            remark=attempt_remark(attempt),
         )
         if phases := _phase_words(attempt):
             yield layout.note(phases)
@@ -150,7 +160,7 @@ def files_of(recording: Recording, test: TestResult) -> list[str]:
     return sorted(name for name in recording.files if name.startswith(folder))
 
 
-def test_document(recording: Recording, test: TestResult) -> dict[str, Any]:
+def document_of_test(recording: Recording, test: TestResult) -> dict[str, Any]:
     """Return everything about one test as an object of JSON; times are microseconds."""
     before, after = neighbours(recording.results, test)
     return {

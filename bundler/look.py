@@ -71,9 +71,12 @@ class Look:
         painted.append(self.paint(Style.NAME, name))
         return self.paint(Style.SCOPE, "::").join(painted)
 
-    def run_id(self, run_id: str, others: Iterable[str] = (), *, digits: int = 8) -> str:
-        """Return the first digits of a run id, highlighting those that tell it from the others."""
-        needed = unique_prefix(run_id, others)
+    def run_id(self, run_id: str, others: Iterable[str] | None = None, *, digits: int = 8) -> str:
+        """Return the first digits of a run id, as many as tell it from the others at least.
+
+        Where the others are known, those digits stand out from the rest.
+        """
+        needed = digits if others is None else unique_prefix(run_id, others)
         head, tail = run_id[:needed], run_id[needed : max(digits, needed)]
         return self.paint(Style.IDENTIFIER, one_line(head)) + self.paint(Style.DIM, one_line(tail))
 

@@ -13,11 +13,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bundler.about import count, foot_lines, head_lines, summary_line
+from bundler.about import count, foot_lines, head_lines, is_plain_command, summary_line
 from bundler.blocks import (
     WORDS,
     Layout,
     attempt_blocks,
+    attempt_remark,
     attempt_word,
     failure_blocks,
     printed_lines,
@@ -34,7 +35,6 @@ _ENDED_OUTSIDE = frozenset({Status.INTERNAL_ERROR, Status.INTERRUPTED})
 """How a run ends for reasons that no test tells, even if tests failed."""
 
 _WITHOUT_NUMBER = frozenset({Verdict.SKIPPED, Verdict.UNFINISHED})
-_WITH_REASON = frozenset({Verdict.SKIPPED, Verdict.XFAILED})
 _TAIL_LINES = 40
 _TAIL_EVENTS = 64
 
@@ -95,7 +95,7 @@ class _Report:
         yield from self._attempts()
         yield from self._outside()
         yield layout.rule()
-        if not self._is_plain():
+        if not is_plain_command(self.recording.results):
             yield summary_line(recording, layout, self.counts)
         yield from self._final()
         yield from foot_lines(recording, layout, self.counts, name=self.name)
@@ -144,6 +144,10 @@ class _Report:
                 yield self._status(word, row, attempt, row.number if last else None)
                 if output:
                     yield from self._blocks(row.test, attempt, word[1])
+        if shown[Verdict.NOT_RUN][0]:
+            for row in self.rows:
+                if row.verdict is Verdict.NOT_RUN:
+                    yield from self._final_test(row, output=False)
 
     def _status(
         self, word: tuple[str, Style], row: _Row, attempt: Attempt, number: int | None
@@ -157,7 +161,7 @@ class _Report:
             at_least=not finished,
             number=number,
             worker=attempt.worker,
-            remark=attempt.reason if attempt.outcome in _WITH_REASON else None,
+            remark=attempt_remark(attempt),
         )
 
     def _blocks(self, test: TestResult, attempt: Attempt, style: Style) -> Iterator[str]:
@@ -173,7 +177,7 @@ class _Report:
         """What the command printed, where no test tells what happened."""
         results, status = self.recording.results, self.recording.manifest.status
         offsets = results.run_output_offsets
-        if self._is_plain():
+        if is_plain_command(self.recording.results):
             lines = printed_lines(self.recording.outputs(offsets), self.layout)
             yield from self._printed("output", lines)
             return
@@ -183,11 +187,6 @@ class _Report:
             outputs = self.recording.outputs(offsets[-_TAIL_EVENTS:])
             last = deque(printed_lines(outputs, self.layout), maxlen=_TAIL_LINES)
             yield from self._printed("end of the output", iter(last))
-
-    def _is_plain(self) -> bool:
-        """Whether this is a command of which nothing is known but what it printed."""
-        results = self.recording.results
-        return not (results.tests or results.sessions or results.collection)
 
     def _printed(self, title: str, lines: Iterator[str]) -> Iterator[str]:
         first = next(lines, None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Any
 
-from builders import SESSION, a_log, a_manifest, a_test, line
+from builders import a_log, a_manifest, line
 
 from bundler.eventlog import PlainLog
-from bundler.manifest import Command, Parent, RunStatus, to_document
+from bundler.manifest import Command, Parent, RunStatus, encode_document, to_document
 from bundler.recording import Recording
+from bundler.store import open_store
 
 TRACEBACK = """\
     def test_total():
@@ -43,7 +45,7 @@ CI = {
 }
 
 
-def recording(log: bytes, *, live: bool = False, **manifest: Any) -> Recording:
+def recording(log: bytes, /, *, live: bool = False, **manifest: Any) -> Recording:
     """A recording with an environment, and a manifest that says when and how long."""
     made = a_manifest(**{"duration_us": 4_218_000, **manifest})
     files = {"environment.json": ENVIRONMENT}
@@ -93,10 +95,8 @@ BASKET, CART = "tests/test_basket.py", "tests/test_cart.py"
 
 def of_every_verdict() -> Recording:
     """A run under xdist in which something of everything happened."""
-    ids = {
-        name: f"{BASKET}::{name}"
-        for name in "test_add test_total test_setup test_slow test_dies test_odd test_old".split()
-    }
+    names = ("add", "total", "setup", "slow", "dies", "odd", "old")
+    ids = {f"test_{name}": f"{BASKET}::test_{name}" for name in names}
     flaky, skipped = f"{CART}::TestCart::test_flaky[1-é]", f"{CART}::TestCart::test_windows"
     stuck, never = f"{CART}::test_stuck", f"{CART}::test_never"
     setup_failure = {**FAILURE, "phase": "setup", "type": "ConnectionError", "message": "refused"}
@@ -261,11 +261,12 @@ def no_tests() -> Recording:
 
 
 def damaged() -> Recording:
-    """One line of the log is broken, its last one torn, and a member is missing."""
+    """One line in the middle of the log is broken, the last one torn, and a member is missing."""
     first, second = f"{BASKET}::test_add", f"{BASKET}::test_total"
-    good = attempt(second, "passed")
-    log = a_log(session(), collected(first, second), [good[0]], attempt(first, "passed"))
-    made = recording(log + b"\xff{broken\n" + good[1][:40])
+    started, finished = attempt(second, "passed")
+    log = a_log(session(), collected(first, second), attempt(first, "passed"), started, ended=False)
+    status = RunStatus("interrupted", reason="the recorder vanished before the run ended")
+    made = recording(log + b"\xff{broken\n" + finished[:40], status=status)
     made.problems.append("summary.json is missing")
     return made
 
@@ -298,6 +299,21 @@ def hostile() -> Recording:
     )
 
 
+def on_disk(made: Recording, directory: Path) -> Path:
+    """The same run as a bundle directory, its log not sealed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "manifest.json").write_bytes(encode_document(to_document(made.manifest)))
+    (directory / "environment.json").write_bytes(made.files["environment.json"])
+    lines = (one.content + (b"" if one.problem else b"\n") for one in made.log.lines())
+    (directory / "events.ndjson").write_bytes(b"".join(lines))
+    return directory
+
+
+def stored(made: Recording) -> Path:
+    """The same run as the latest of the store."""
+    return on_disk(made, open_store().new_run(made.manifest.run_id))
+
+
 SCENES = {
     scene.__name__: scene
     for scene in (
@@ -315,5 +331,3 @@ SCENES = {
         hostile,
     )
 }
-
-__all__ = ["SCENES", "SESSION", "a_test", "recording"]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bundler.about import damage
-from bundler.details import run_lines, test_document, test_lines, tests_named
+from bundler.details import run_lines, document_of_test, lines_of_test, matching_tests
 from bundler.errors import AmbiguousRun, NotARecording, RunNotFound
 from bundler.escapes import json_text, one_line
 from bundler.look import ColourChoice, Look
@@ -56,7 +56,7 @@ def command(
     if test is None:
         found = None
     else:
-        found = tests_named(recording.results, test)
+        found = matching_tests(recording.results, test)
         if len({one.test_id for one in found}) != 1:
             return _no_single_test(ui, recording, test, found)
     if as_json:
@@ -83,7 +83,7 @@ def _named(run: str | None, test: str | None) -> tuple[Recording, str | None]:
             latest = open_recording("latest")
         except RunNotFound:
             raise error from None
-        if not tests_named(latest.results, run):
+        if not matching_tests(latest.results, run):
             raise RunNotFound(
                 f"{run!r} is neither a run nor a test of the latest run ({error.message})"
             ) from None
@@ -110,11 +110,11 @@ def _lines(recording: Recording, found: list[TestResult] | None, look: Look) -> 
     if found is None:
         yield from run_lines(recording, look)
     for test in found or ():
-        yield from test_lines(recording, test, look)
+        yield from lines_of_test(recording, test, look)
 
 
 def _documents(recording: Recording, found: list[TestResult] | None) -> Iterator[bytes]:
     if found is None:
         yield encode_document(summary_document(recording.manifest, recording.results))
     for test in found or ():
-        yield json.dumps(test_document(recording, test), indent=2).encode("ascii") + b"\n"
+        yield json.dumps(document_of_test(recording, test), indent=2).encode("ascii") + b"\n"

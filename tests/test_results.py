@@ -129,8 +129,7 @@ def test_how_a_run_ended(
 ) -> None:
     lines = [] if session_exit == "never" else [line("SessionStarted", runner="pytest")]
     if isinstance(session_exit, int):
-        extra = {"reason": reason} if reason else {}
-        lines.append(line("SessionFinished", exit_status=session_exit, **extra))
+        lines.append(line("SessionFinished", exit_status=session_exit, reason=reason))
     found = judge(ending, results_of(a_log(*lines, ended=False)), runner="pytest")
     assert found.state == status
 

@@ -46,6 +46,6 @@ def command(
     ui: Ui = context.obj
     store = open_store()
     parent = open_recording(run, store=store)
-    configured = load(os.environ, store.project).command
+    configured = load(store.project, os.environ).command
     start = how_to_start(parent, store, os.environ, configured=configured)
     return carry_out(ui, Rerun(parent, with_arguments(start, more or []), order), os.environ)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from bundler.look import Style
 from bundler.store import StoredRun, open_store
-from bundler.terminal import Style, Ui
+from bundler.terminal import Ui
 from bundler.tree import Line, Row, draw, text_lines
 
 
@@ -36,7 +37,7 @@ def command(
         return 0
     lines = draw([_row(run) for run in runs], ascii_only=not ui.look.unicode)
     for text, line in zip(
-        text_lines(lines, datetime.now().astimezone().tzinfo, with_seeds=seeds),
+        text_lines(lines, datetime.now().astimezone().tzinfo or UTC, with_seeds=seeds),
         [*lines, None, None],
         strict=False,
     ):

@@ -46,6 +46,7 @@ def command(
     ui: Ui = context.obj
     store = open_store()
     parent = open_recording(run, store=store)
-    configured = load(store.project, os.environ).command
-    start = how_to_start(parent, store, os.environ, configured=configured)
-    return carry_out(ui, Rerun(parent, with_arguments(start, more or []), order), os.environ)
+    configuration = load(store.project, os.environ)
+    start = how_to_start(parent, store, os.environ, configured=configuration.command)
+    rerun = Rerun(parent, with_arguments(start, more or []), order)
+    return carry_out(ui, rerun, os.environ, configuration)

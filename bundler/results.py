@@ -178,6 +178,7 @@ class Session:
     finished: bool = False
     exit_status: int | None = None
     reason: str | None = None
+    finished_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +283,10 @@ class _Folding:
         self.sessions[session.id] = session
         self.results.sessions.append(session)
 
-    def session_finished(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+    def session_finished(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
         session = self.sessions[str(data["session"])]
         session.finished = True
+        session.finished_us = event.ts_us
         session.exit_status = _number(data, "exit_status")
         session.reason = _words(data, "reason")
 

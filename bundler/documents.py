@@ -20,8 +20,8 @@ import msgspec
 
 from bundler.errors import DamagedRecording, HostileRecording
 
-MAX_BYTES = 48 << 20
-MAX_VALUES = 1_500_000
+MAX_BYTES = 40 << 20
+MAX_VALUES = 1_250_000
 MAX_LEVELS = 64
 MAX_INTEGER = 10**20 - 1
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from bundler.documents import load_document
 from bundler.errors import DamagedRecording, TooNewRecording
 from bundler.results import Results
 from bundler.seeds import show_seed
@@ -125,14 +126,14 @@ class ReproManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     seed: int
     scenario_id: str
     invariant_ids: list[str]
-    trace_fingerprint: int
+    trace_fingerprint: str
     replay_command: str
     failure_class: str
     artifact_paths: list[str]
     passed: bool
     entropy_seed: int | None = None
-    config_hash: int | None = None
-    input_digest: int | None = None
+    config_hash: str | None = None
+    input_digest: str | None = None
     oracle_violations: list[str] | None = None
     subsystem: str | None = None
     invariant: str | None = None
@@ -166,14 +167,11 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
 
 
 def parse_document(raw: bytes, name: str) -> dict[str, Any]:
-    """Return the object in a JSON document. Raises DamagedRecording where there is none."""
-    try:
-        document = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise DamagedRecording(f"{name} is not valid JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise DamagedRecording(f"{name} is not a JSON object")
-    return document
+    """Return the object in a JSON document, read by the strict rules of `bundler.documents`.
+
+    Raises DamagedRecording where there is none, HostileRecording where a rule refuses it.
+    """
+    return load_document(raw, name)
 
 
 def check_format(document: dict[str, Any], name: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from bundler.errors import HostileRecording
 
@@ -22,6 +23,7 @@ _SHOWN = 100
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _UNSAFE_RUN = re.compile(r"[^A-Za-z0-9._-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 
@@ -71,6 +73,32 @@ def path_problem(path: str) -> str:
     return "" if _is_unicode(path) else "has a name that is not UTF-8"
 
 
+def check_names(names: Iterable[str], where: str) -> None:
+    """Refuse names that are one name on a system that ignores case or Unicode normal form.
+
+    A directory's name ends with a slash. Raises HostileRecording for the first that collides with
+    one before it, or that is a file where another needs a directory.
+    """
+    # By hash: normalised names can take four times the memory of the names themselves.
+    seen: dict[int, str] = {}
+    folders: set[int] = set()
+    for name in names:
+        key = collision_key(name.rstrip("/"))
+        number = hash(key)
+        if number in seen:
+            earlier = seen[number]
+            how = "is there twice" if earlier == name else f"is the same name as {shown(earlier)}"
+            raise HostileRecording(f"{where}: entry {shown(name)} {how}")
+        seen[number] = name
+        folder = key.rpartition("/")[0]
+        while folder and hash(folder) not in folders:
+            folders.add(hash(folder))
+            folder = folder.rpartition("/")[0]
+    for name in map(seen.__getitem__, folders & seen.keys()):
+        if not name.endswith("/"):
+            raise HostileRecording(f"{where}: entry {shown(name)} is both a file and a directory")
+
+
 def collision_key(path: str) -> str:
     """Return what two names share when a file system that ignores case or Unicode normal form
     takes them for one (canonical caseless matching, Unicode 3.13, D145)."""
@@ -98,8 +126,4 @@ def _name_problem(component: str) -> str:
 
 
 def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.isascii() or not _SURROGATE.search(text)

@@ -27,12 +27,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to record, unless `bundle run` records already or this is an xdist worker."""
-    if not config.getoption("bundle") or hasattr(config, "workerinput"):
+    """Begin to record, unless `bundle run` does; an xdist worker joins its controller."""
+    if not config.getoption("bundle"):
         return
-    from bundler.probe.path import bundle_probe
+    from bundler import probe
 
-    if not bundle_probe.is_active():
+    if hasattr(config, "workerinput"):
+        probe.load().activate(config)
+    elif not probe.load().is_active():
         _begin(config)
 
 
@@ -41,7 +43,6 @@ def _begin(config: pytest.Config) -> None:
 
     from bundler import probe, recorder
     from bundler.errors import BundleError
-    from bundler.probe.path import bundle_probe
     from bundler.seeds import parse_seed, random_seed
     from bundler.store import open_store
 
@@ -62,7 +63,7 @@ def _begin(config: pytest.Config) -> None:
         return
     config.stash[RECORDER] = recording
     recording.start_describing()
-    bundle_probe.activate(config, recorder.probe_settings(recording, probe.PATH))
+    probe.load().activate(config, recorder.probe_settings(recording, probe.PATH))
 
 
 @pytest.hookimpl(trylast=True)

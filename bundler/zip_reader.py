@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple, cast
 
 from bundler.errors import DamagedRecording, HostileRecording
 from bundler.limits import Budget, Limits, over
-from bundler.names import collision_key, shown
+from bundler.names import check_names, shown
 from bundler.zip_records import (
     DEFLATE,
     LOCAL_SIGN,
@@ -63,7 +63,7 @@ def read_directory(file: IO[bytes], where: str, budget: Budget) -> dict[str, Ent
     HostileRecording where a rule or a limit refuses it.
     """
     records, end = read_records(file, where, budget)
-    _check_names((record.name for record in records), where)
+    check_names((record.name for record in records), where)
     _check_sizes(records, where, budget)
     return dict(_located(file, records, end, where))
 
@@ -91,27 +91,6 @@ def read_entry(file: IO[bytes], entry: Entry, where: str, limits: Limits) -> Ite
 # All records together
 
 
-def _check_names(names: Iterable[str], where: str) -> None:
-    """Refuse names that are one name somewhere: on a system that ignores case or normal form."""
-    # By hash: normalised names can take four times the memory of the names themselves.
-    seen: dict[int, str] = {}
-    folders: set[int] = set()
-    for name in names:
-        key = collision_key(name.rstrip("/"))
-        if hash(key) in seen:
-            earlier = seen[hash(key)]
-            how = "is there twice" if earlier == name else f"is the same name as {shown(earlier)}"
-            raise HostileRecording(f"{where}: entry {shown(name)} {how}")
-        seen[hash(key)] = name
-        folder = key.rpartition("/")[0]
-        while folder and hash(folder) not in folders:
-            folders.add(hash(folder))
-            folder = folder.rpartition("/")[0]
-    for name in map(seen.__getitem__, folders & seen.keys()):
-        if not name.endswith("/"):
-            raise HostileRecording(f"{where}: entry {shown(name)} is both a file and a directory")
-
-
 def _check_sizes(records: list[Record], where: str, budget: Budget) -> None:
     limits = budget.limits
     unpacked, packed = 0, 0
@@ -134,12 +113,10 @@ def _located(
     Every entry must begin where the one before ends, and the directory where the last one ends.
     """
     records.sort(key=lambda record: record.offset)
-    ends = [record.offset for record in records[1:]] + [directory]
+    ends = [*(record.offset for record in records), directory][1:]
     at = 0
     for record, end in zip(records, ends, strict=True):
         what = f"{where}: entry {shown(record.name)}"
-        if record.offset < at:
-            raise HostileRecording(f"{what} overlaps another one")
         if record.offset > at:
             raise HostileRecording(f"{what} stands behind bytes that belong to no entry")
         data = _check_local(file, record, what)
@@ -147,7 +124,7 @@ def _located(
         if record.flags & STREAMED and at <= end:
             at += _check_descriptor(file, record, at, end - at, what)
         if at > end:
-            raise HostileRecording(f"{what} overlaps what follows it")
+            raise HostileRecording(f"{what} overlaps what stands behind it")
         if not record.name.endswith("/"):
             sizes = (record.compressed, record.size, record.crc, record.method)
             yield record.name, Entry(record.name, data, *sizes)
@@ -174,7 +151,9 @@ def _check_local(file: IO[bytes], record: Record, what: str) -> int:
     local, central = (crc, compressed, size), (record.crc, record.compressed, record.size)
     # Whoever streams knows them only afterwards: then zero, and the descriptor holds them.
     later = (0, 0, 0) if record.flags & STREAMED else central
-    agree = all(a in (b, c) for a, b, c in zip(local, central, later, strict=True))
+    agree = local == central or all(
+        a in (b, c) for a, b, c in zip(local, central, later, strict=True)
+    )
     if method != record.method or (flags ^ record.flags) & _AGREEING_FLAGS or not agree:
         raise HostileRecording(f"{what} contradicts its local header")
     return data
@@ -243,6 +222,8 @@ def _unzstd(section: _Section, what: str, limits: Limits) -> Iterator[bytes]:
         if "memory" in str(error):
             what = f"{what} asks for a zstd window"
             raise over("window_bytes", limits.window_bytes, what) from None
+        if "ictionary" in str(error):
+            raise HostileRecording(f"{what} asks for a zstd dictionary") from None
         raise DamagedRecording(f"{what} is damaged: {error}") from None
 
 

@@ -21,7 +21,8 @@ from typing import IO
 
 from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, HostileRecording
-from bundler.names import collision_key, path_problem, shown
+from bundler.limits import Limits
+from bundler.names import check_names, path_problem, shown
 
 FIRST = "manifest.json"
 PACKED_ENDINGS = (".zst", ".zip", ".gz", ".png", ".jpg", ".webp", ".xz", ".bz2", ".lz4", ".trace")
@@ -31,10 +32,12 @@ _CHUNK = 256 * 1024
 _IN_MEMORY = 8 << 20
 _STORED, _DEFLATE = 0, 8
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
+_WIDE = _FULL32
 _VERSION, _VERSION64, _UNIX = 20, 45, 3 << 8
 _UTF8 = 1 << 11
 _DATE = 1 << 5 | 1
 _MODE = 0o100644 << 16
+_HERE = "the archive to write"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +73,11 @@ def write_zip(members: Iterable[tuple[str, bytes | Path]], target: IO[bytes]) ->
 
 def _ordered(members: Iterable[tuple[str, bytes | Path]]) -> list[tuple[str, bytes | Path]]:
     ordered = sorted(members, key=lambda member: (member[0] != FIRST, member[0]))
-    seen: set[str] = set()
     for name, _ in ordered:
-        key = collision_key(name)
-        problem = path_problem(name) or ("is the name of two members" if key in seen else "")
-        if problem:
-            raise HostileRecording(f"member {shown(name)} {problem}")
-        seen.add(key)
+        if problem := path_problem(name):
+            raise HostileRecording(f"{_HERE}: entry {shown(name)} {problem}")
+        Limits().check("name_bytes", len(name.encode()), f"{_HERE}: entry {shown(name)}")
+    check_names((name for name, _ in ordered), _HERE)
     return ordered
 
 
@@ -161,7 +162,7 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _local_header(header: _Header) -> bytes:
-    wide = header.packed >= _FULL32 or header.size >= _FULL32
+    wide = header.packed >= _WIDE or header.size >= _WIDE
     sizes = (_FULL32, _FULL32) if wide else (header.packed, header.size)
     extra = struct.pack("<2H2Q", 1, 16, header.size, header.packed) if wide else b""
     fixed = struct.pack(
@@ -182,9 +183,9 @@ def _local_header(header: _Header) -> bytes:
 
 def _central_record(header: _Header) -> bytes:
     numbers = (header.size, header.packed, header.offset)
-    wide = [number for number in numbers if number >= _FULL32]
+    wide = [number for number in numbers if number >= _WIDE]
     extra = struct.pack(f"<2H{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-    size, packed, offset = (min(number, _FULL32) for number in numbers)
+    size, packed, offset = (_FULL32 if number >= _WIDE else number for number in numbers)
     version = _VERSION64 if wide else _VERSION
     fixed = struct.pack(
         "<4s6H3L5H2L",
@@ -211,7 +212,7 @@ def _central_record(header: _Header) -> bytes:
 
 def _end(records: int, size: int, offset: int) -> bytes:
     wide = b""
-    if records >= _FULL16 or size >= _FULL32 or offset >= _FULL32:
+    if records >= _FULL16 or size >= _WIDE or offset >= _WIDE:
         made = _UNIX | _VERSION64
         numbers = (records, records, size, offset)
         wide = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, made, _VERSION64, 0, 0, *numbers)

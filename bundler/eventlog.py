@@ -12,6 +12,7 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Protocol
@@ -70,6 +71,7 @@ class PlainLog:
         """Return the line that begins at an offset."""
         if self._file is None:
             self._file = self._open()
+            weakref.finalize(self, self._file.close)
         self._file.seek(offset)
         return self._file.readline(MAX_LINE_BYTES + 1).rstrip(b"\n")
 

@@ -48,7 +48,8 @@ def record(
         recording = recorder.begin(request, open_store(env), env, documents or {})
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        return Execution(request, _unrecorded(request, env))
+        ended = process.run(list(request.argv), env=env, cwd=request.cwd, on_output=_unrecorded)
+        return Execution(request, ended)
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
@@ -66,13 +67,6 @@ def record(
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))
-
-
-def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
-    def ignore(_stream: str, _chunk: bytes) -> None:
-        pass
-
-    return process.run(list(request.argv), env=dict(env), cwd=request.cwd, on_output=ignore)
 
 
 def leave(execution: Execution) -> int:
@@ -110,6 +104,10 @@ def while_running(results: Results) -> str:
         return ""
     more = f" and {len(running) - 1} more" if len(running) > 1 else ""
     return f", while running {running[0]}{more}"
+
+
+def _unrecorded(_stream: str, _chunk: bytes) -> None:
+    """What is printed passes by."""
 
 
 def _tail(recording: Recorder) -> str:

@@ -126,14 +126,14 @@ class ReproManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     seed: int
     scenario_id: str
     invariant_ids: list[str]
-    trace_fingerprint: int
+    trace_fingerprint: str
     replay_command: str
     failure_class: str
     artifact_paths: list[str]
     passed: bool
     entropy_seed: int | None = None
-    config_hash: int | None = None
-    input_digest: int | None = None
+    config_hash: str | None = None
+    input_digest: str | None = None
     oracle_violations: list[str] | None = None
     subsystem: str | None = None
     invariant: str | None = None

@@ -108,6 +108,11 @@ class Workshop:
         child = {**clean_environment(), **(env or {})}
         child = {**child, "BUNDLE_PROBE": told, "PYTHONPATH": _with_probe(child)}
         ran = self._run(args, child, interrupt, prefix)
+        return self.read(ran)
+
+    def read(self, ran: Ran | None = None) -> Ran:
+        """Read the log, to what else is known of a run."""
+        ran = ran or Ran(0, "", "")
         return Ran(ran.exit_code, ran.stdout, ran.stderr, list(PlainLog(self.log).lines()))
 
     def _run(
@@ -160,26 +165,31 @@ def clean_environment() -> dict[str, str]:
     return {**env, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
 
 
-@functools.cache
-def missing(*modules: str) -> tuple[str, ...]:
-    """Return those of the modules that the child's interpreter cannot import."""
-    code = "import importlib.util as u, sys; print(*[m for m in sys.argv[1:] if not u.find_spec(m)])"
-    ran = subprocess.run([PYTHON, "-c", code, *modules], capture_output=True, text=True, check=True)
-    return tuple(ran.stdout.split())
+def unmet(needs: tuple[str, ...]) -> list[str]:
+    """Return those needs of a suite that the child's interpreter does not meet."""
+    ran = _asked("import pytest; print(pytest.__version__)")
+    nine = int(ran.split(".")[0]) >= 9
+    met = {"pytest9"} if nine else set()
+    met |= {"subtests"} if nine or _has("pytest_subtests") else set()
+    return [need for need in needs if need not in met and not _has(need)]
+
+
+def _has(module: str) -> bool:
+    code = f"import importlib.util; print(importlib.util.find_spec({module!r}) is not None)"
+    return _asked(code) == "True"
 
 
 @functools.cache
-def pytest_version() -> tuple[int, ...]:
-    """The version of the child's pytest."""
-    code = "import pytest; print(pytest.__version__)"
+def _asked(code: str) -> str:
     ran = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, check=True)
-    return tuple(int(number) for number in re.findall(r"\d+", ran.stdout)[:3])
+    return ran.stdout.strip()
 
 
 def settled(text: str) -> str:
     """Return terminal output without what differs from one plain run to the next."""
+    text = re.sub(r"pid=\d+", "PID", text)
     text = re.sub(r"\b\d+\.\d+s( \(\d+:\d\d:\d\d\))?", "TIME", text)
-    text = re.sub(r"0x[0-9a-f]{6,}", "ADDRESS", text)
+    text = re.sub(r"0x[0-9a-f]{6,}|\(\d{10,}\)", "ADDRESS", text)
     return re.sub(r"(=+) (.*TIME.*?) =+", r"== \2 ==", text)
 
 

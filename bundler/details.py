@@ -1,0 +1,276 @@
+"""One run, or one test of it, in detail: what `bundle show` prints, and the same as a document."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from bundler.about import (
+    ci_words,
+    count,
+    count_words,
+    damage,
+    environment_of,
+    is_plain_command,
+    place_words,
+    seconds,
+    status_sentence,
+    status_style,
+    status_word,
+    time_words,
+)
+from bundler.blocks import (
+    Layout,
+    attempt_blocks,
+    attempt_remark,
+    attempt_word,
+    test_name,
+    verdict_word,
+)
+from bundler.escapes import one_line
+from bundler.events import text_fields
+from bundler.look import Look, Style
+from bundler.names import slug
+from bundler.recording import Recording
+from bundler.results import Attempt, Results, Session, TestResult
+from bundler.seeds import show_seed
+
+
+def matching_tests(results: Results, text: str) -> list[TestResult]:
+    """Return the tests whose id is the text, or else those whose id holds it."""
+    return results.with_id(text) or [test for test in results.tests if text in test.test_id]
+
+
+def run_lines(recording: Recording, look: Look) -> Iterator[str]:
+    """Yield everything about a run as a whole, a label before each line."""
+    layout = Layout(look)
+    for label, text in _run_facts(recording, look):
+        if text:
+            style = status_style(recording.manifest) if label == "Status" else Style.HEADING
+            yield layout.labelled(label, text, style)
+    variables = environment_of(recording).get("variables")
+    if isinstance(variables, dict) and variables:
+        yield layout.heading("variables", Style.HEADING)
+        yield from layout.body(one_line(f"{name}={value}") for name, value in variables.items())
+
+
+def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
+    manifest, results = recording.manifest, recording.results
+    took = manifest.duration_us
+    yield "Run", look.run_id(manifest.run_id, digits=len(manifest.run_id))
+    yield "Status", status_sentence(manifest, results)
+    if not is_plain_command(results):
+        yield "Result", count_words(recording, results.counts, look)
+    yield "Deselected", f"{len(results.deselected):,}" if results.deselected else ""
+    yield "Warnings", f"{len(results.warnings):,}" if results.warnings else ""
+    after = f", took {seconds(took)}" if took is not None else ""
+    yield "Started", time_words(manifest.created_at) + after
+    yield "Seed", show_seed(manifest.seed) + (", imposed" if manifest.seed_imposed else "")
+    yield "Rerun of", look.run_id(manifest.parent.run_id) if manifest.parent else ""
+    yield "Command", one_line(shlex.join(manifest.command.argv))
+    yield "Directory", one_line(manifest.command.cwd)
+    yield "On", ", ".join(place_words(recording))
+    for session in results.sessions:
+        yield "Session", _session_words(session)
+    yield "Git", _git_words(environment_of(recording).get("git"))
+    yield "In", ci_words(manifest.ci or {})
+    yield "At", one_line((manifest.ci or {}).get("url", ""))
+    yield "Recorded by", _recorder_words(recording)
+    yield "Log", _log_words(recording)
+    yield "Files", _files_words(recording)
+    yield "Read from", one_line(recording.where)
+    yield "Replayable", "; ".join(_obstacles(recording)) or "yes"
+
+
+def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
+    """Yield everything about one test: where it stood, and every attempt with its output."""
+    widest = max((len(attempt.worker or "") for attempt in test.attempts), default=0)
+    layout = Layout(look, worker_width=widest)
+    for label, text in _test_facts(recording, test, look):
+        if text:
+            yield layout.labelled(label, text)
+    captured = all(
+        session.info.get("capture") != "no"
+        for session in recording.results.sessions
+        if session.id == test.session
+    )
+    yield layout.rule()
+    for attempt in test.attempts:
+        word = attempt_word(test, attempt, live=recording.live)
+        yield layout.status(
+            word,
+            test_name(look, test),
+            duration_us=attempt.duration_us,
+            worker=attempt.worker,
+            remark=attempt_remark(attempt),
+        )
+        if phases := _phase_words(attempt):
+            yield layout.note(phases)
+        yield from attempt_blocks(
+            recording, attempt, layout, word[1], captured=captured, every_subtest=True
+        )
+        for name, value in attempt.properties:
+            yield layout.note(f"property {name}: {value}")
+    if not test.attempts:
+        yield layout.status(verdict_word(test), test_name(look, test))
+
+
+def _test_facts(recording: Recording, test: TestResult, look: Look) -> Iterator[tuple[str, str]]:
+    line = f":{test.line}" if test.line is not None else ""
+    yield "Test", test_name(look, test)
+    run = status_word(recording.manifest)
+    yield "Of run", f"{look.run_id(recording.manifest.run_id)}, {run}"
+    verdict = test.verdict.value.replace("_", " ")
+    yield "Verdict", look.paint(verdict_word(test, live=recording.live)[1], verdict)
+    yield "Seed", show_seed(test.seed) if test.seed is not None else ""
+    yield "Defined in", one_line(f"{test.file}{line}") if test.file else ""
+    yield "Worker", one_line(test.worker or "")
+    yield "Order", f"{test.order + 1:,} in its sequence" if test.order is not None else ""
+    before, after = neighbours(recording.results, test)
+    yield "After", test_name(look, before) if before else ""
+    yield "Before", test_name(look, after) if after else ""
+    yield "Logged", f"{count(test.own_events, 'event')} of its own" if test.own_events else ""
+    for name in files_of(recording, test):
+        yield "File", one_line(name)
+
+
+def neighbours(results: Results, test: TestResult) -> tuple[TestResult | None, TestResult | None]:
+    """Return what its worker ran just before and just after the last attempt of a test."""
+    if not test.attempts:
+        return None, None
+    ran = [
+        (attempt.started_us, attempt.order or 0, other)
+        for other in results.tests
+        if other.session == test.session
+        for attempt in other.attempts
+        if attempt.worker == test.worker
+    ]
+    ran.sort(key=lambda one: one[:2])
+    row = [other for other, _ in itertools.groupby(other for _, _, other in ran)]
+    place = len(row) - 1 - row[::-1].index(test)
+    return (row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None)
+
+
+def files_of(recording: Recording, test: TestResult) -> list[str]:
+    """Return the names of the files that the bundle keeps of a test."""
+    folder = f"tests/{slug(test.test_id)}/"
+    return sorted(name for name in recording.files if name.startswith(folder))
+
+
+def document_of_test(recording: Recording, test: TestResult) -> dict[str, Any]:
+    """Return everything about one test as an object of JSON; times are microseconds."""
+    before, after = neighbours(recording.results, test)
+    return {
+        "run_id": recording.manifest.run_id,
+        "test_id": test.test_id,
+        "session": test.session,
+        "occurrence": test.occurrence,
+        "verdict": test.verdict.value,
+        "seed": test.seed,
+        "seed_hex": None if test.seed is None else show_seed(test.seed),
+        "file": test.file,
+        "line": test.line,
+        "duration_us": test.duration_us,
+        "worker": test.worker,
+        "order": test.order,
+        "after": before.test_id if before else None,
+        "before": after.test_id if after else None,
+        "own_events": test.own_events,
+        "files": files_of(recording, test),
+        "attempts": [_attempt_document(recording, attempt) for attempt in test.attempts],
+    }
+
+
+def _attempt_document(recording: Recording, attempt: Attempt) -> dict[str, Any]:
+    return {
+        "attempt": attempt.number,
+        "outcome": attempt.outcome,
+        "reason": attempt.reason,
+        "worker": attempt.worker,
+        "order": attempt.order,
+        "started_us": attempt.started_us,
+        "duration_us": attempt.duration_us,
+        "setup_us": attempt.setup_us,
+        "call_us": attempt.call_us,
+        "teardown_us": attempt.teardown_us,
+        "will_retry": attempt.will_retry,
+        "failures": [asdict(failure) for failure in attempt.failures],
+        "subtests": [asdict(subtest) for subtest in attempt.subtests],
+        "properties": attempt.properties,
+        "output": [
+            {
+                "stream": output.stream,
+                "phase": output.phase,
+                "omitted_bytes": output.omitted_bytes,
+                **text_fields(output.content),
+            }
+            for output in recording.outputs(attempt.output_offsets)
+        ],
+    }
+
+
+def _phase_words(attempt: Attempt) -> str:
+    phases = (
+        ("setup", attempt.setup_us),
+        ("call", attempt.call_us),
+        ("teardown", attempt.teardown_us),
+    )
+    return ", ".join(f"{name} {us / 1e6:.3f}s" for name, us in phases if us is not None)
+
+
+def _session_words(session: Session) -> str:
+    info = session.info
+    words = [f"{info.get('runner', 'tests')} {info.get('runner_version', '')}".strip()]
+    if isinstance(args := info.get("args"), list) and args:
+        words.append(shlex.join(map(str, args)))
+    if info.get("workers"):
+        words.append(count(int(info["workers"]), "worker"))
+    words.append(f"capture {info.get('capture', 'unknown')}")
+    if isinstance(plugins := info.get("plugins"), dict) and plugins:
+        words.append(", ".join(f"{name} {version}" for name, version in plugins.items()))
+    return one_line("; ".join(words))
+
+
+def _git_words(git: object) -> str:
+    if not isinstance(git, dict):
+        return ""
+    changed = "changed" if git.get("dirty") else ""
+    known = (str(git.get("commit", ""))[:12], git.get("branch"), changed, git.get("remote"))
+    return one_line(", ".join(str(word) for word in known if word))
+
+
+def _recorder_words(recording: Recording) -> str:
+    manifest = recording.manifest
+    recorder = " ".join(manifest.recorder.get(key, "") for key in ("name", "version")).strip()
+    version = f"format {manifest.format.major}.{manifest.format.minor}"
+    return one_line(", ".join(filter(None, [recorder, version])))
+
+
+def _log_words(recording: Recording) -> str:
+    frames = recording.manifest.log.frames
+    events = count(recording.results.events, "event")
+    if not frames:
+        return events
+    packed, raw = (sum(sizes) for sizes in zip(*frames, strict=True))
+    return f"{events}, {raw:,} bytes in {packed:,}"
+
+
+def _files_words(recording: Recording) -> str:
+    members = recording.manifest.members
+    if not members:
+        return ""
+    return f"{count(len(members), 'file')}, {sum(member.size for member in members):,} bytes"
+
+
+def _obstacles(recording: Recording) -> Iterable[str]:
+    """What stands in the way of seeing the whole run again."""
+    if recording.live:
+        yield "as far as it is: still being recorded"
+    elif not recording.results.events:
+        yield "no: there is no event log"
+    elif not recording.results.complete:
+        yield "in part: the log does not end as a finished one does"
+    yield from map(one_line, damage(recording))

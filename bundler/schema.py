@@ -1,0 +1,52 @@
+"""The contract as JSON Schema: load a schema, and a validator that holds documents to it.
+
+The files are written by hand (draft 2020-12). In a checkout they lie in `schemas/` beside the
+package; a wheel has them in `bundler/schemas/`. A test holds them to the code.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+NAMES = ("event.v1", "manifest.v1", "summary.v1", "environment.v1", "repro-manifest.v1")
+_HERE = Path(__file__).parent
+
+
+@cache
+def schema(name: str) -> dict[str, Any]:
+    """Return the schema of that name, one of NAMES. Callers share it and leave it as it is."""
+    document: dict[str, Any] = json.loads(path(name).read_bytes())
+    return document
+
+
+def path(name: str) -> Path:
+    """Return the file of the schema of that name. Raises FileNotFoundError where there is none."""
+    for folder in (_HERE / "schemas", _HERE.parent / "schemas"):
+        file = folder / f"{name}.json"
+        if file.is_file():
+            return file
+    raise FileNotFoundError(f"schema {name!r} is not part of this installation")
+
+
+@cache
+def validator(name: str) -> Validator:
+    """Return a validator for the schema of that name.
+
+    It is stricter than JSON Schema in one point: `1.0` is not an integer, as in every reader here.
+    """
+    from jsonschema import Draft202012Validator, validators
+
+    strict = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+    extend: Any = validators.extend  # untyped in its stubs
+    made: Validator = extend(Draft202012Validator, type_checker=strict)(schema(name))
+    return made
+
+
+def _is_integer(_checker: object, instance: object) -> bool:
+    return isinstance(instance, int) and not isinstance(instance, bool)

@@ -1,0 +1,86 @@
+"""What is taken out of command lines and URLs before anything is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from bundler.redaction import redact_argv, redact_words, strip_userinfo
+
+
+@pytest.mark.parametrize(
+    ("text", "stripped"),
+    [
+        ("https://me:word@host/x.git", "https://host/x.git"),
+        ("https://x-access-token@host:8443/x", "https://host:8443/x"),
+        ("postgres://me:p@ss@db/x and ftp://a@b", "postgres://db/x and ftp://b"),
+        ("--index-url=https://u:p@host/simple", "--index-url=https://host/simple"),
+        ("ssh://git@host/x", "ssh://host/x"),
+        ("git@host:group/x.git", "git@host:group/x.git"),
+        ("https://host/@scope/x", "https://host/@scope/x"),
+        ("https://host?mail=a@b", "https://host?mail=a@b"),
+        ("", ""),
+    ],
+)
+def test_user_info_is_stripped_from_every_url(text: str, stripped: str) -> None:
+    assert strip_userinfo(text) == stripped
+
+
+@pytest.mark.parametrize(
+    ("argv", "redacted"),
+    [
+        ("pytest --api-token=abc tests", "pytest --api-token=*** tests"),
+        ("pytest --api-token abc tests", "pytest --api-token *** tests"),
+        ("tool -password abc --verbose", "tool -password *** --verbose"),
+        ("tool --authtoken abc", "tool --authtoken ***"),
+        ("tool --API_KEY abc", "tool --API_KEY ***"),
+        ("tool --private-key=k --access.key k", "tool --private-key=*** --access.key ***"),
+        ("env GITHUB_TOKEN=abc DB_PASSWD=x pytest", "env GITHUB_TOKEN=*** DB_PASSWD=*** pytest"),
+        ("java -Dauth.token=abc", "java -Dauth.token=***"),
+        ("tool --url https://u:p@h/x", "tool --url https://h/x"),
+    ],
+)
+def test_the_values_of_secret_looking_options_are_masked(argv: str, redacted: str) -> None:
+    assert redact_argv(argv.split()) == redacted.split()
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "pytest -x -n 4 --maxfail=2 tests",
+        "pytest --session-timeout 60 -p no:randomly",
+        "pytest --tokenizer fast --author me --no-auth tests",
+        "pytest --token -x",
+        "pytest tests/test_a.py::test_x[token=abc]",
+        "pytest -k token --token=",
+    ],
+)
+def test_everything_else_is_kept_so_that_it_can_be_run_again(argv: str) -> None:
+    assert redact_argv(argv.split()) == argv.split()
+
+
+def test_the_script_of_a_shell_is_masked_word_by_word() -> None:
+    script = "cd x\n  TOKEN=abc  tool --password 'a b'  --url https://u:p@h/ # don't"
+    assert redact_argv(["sh", "-c", script]) == [
+        "sh",
+        "-c",
+        "cd x\n  TOKEN=***  tool --password ***  --url https://h/ # don't",
+    ]
+
+
+def test_a_value_with_white_space_is_masked_as_a_whole() -> None:
+    assert redact_argv(["tool", "--secret", "a b", "API_TOKEN=a b"]) == [
+        "tool",
+        "--secret",
+        "***",
+        "API_TOKEN=***",
+    ]
+
+
+def test_words_in_one_text_keep_the_space_between_them() -> None:
+    assert redact_words("  -x \t--token  abc ") == "  -x \t--token  *** "
+
+
+def test_a_long_text_is_redacted_in_reasonable_time() -> None:
+    assert redact_words("'" * 99_999).startswith("''")
+    assert strip_userinfo("://" * 99_999).startswith("://")
+    assert strip_userinfo("a" * 999_999) == "a" * 999_999

@@ -1,0 +1,190 @@
+"""No text of a stranger orders a terminal or a CI runner about."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from bundler.escapes import guarded, one_line, output_lines, text_lines, without_commands
+
+SGR = re.compile(r"\x1b\[[0-9;:]*m")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+NASTY = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                b"\x1b",
+                b"\x1b[31m",
+                b"\x1b[0m",
+                b"\x1b[2J",
+                b"\x1b]0;t\x07",
+                b"\xc2\x9b31m",
+                b"\r",
+                b"\r\n",
+                b"[",
+                b"m",
+                b"\xe2\x80\xae",
+                b"\xff",
+                b"::error::x",
+                b"##[group]",
+            ]
+        ),
+        st.binary(max_size=8),
+        st.text(max_size=8).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    ),
+    max_size=12,
+)
+
+
+def plain(*chunks: bytes) -> list[str]:
+    return list(output_lines(chunks, colour=False))
+
+
+def coloured(*chunks: bytes) -> list[str]:
+    return list(output_lines(chunks, colour=True))
+
+
+@given(NASTY)
+@example([b"\x1b\x1b[0m[31m"])
+def test_without_colour_no_control_character_passes(chunks: list[bytes]) -> None:
+    for line in plain(*chunks):
+        assert not CONTROL.search(line)
+        assert "\n" not in line
+
+
+@given(NASTY)
+def test_with_colour_styles_are_all_that_passes(chunks: list[bytes]) -> None:
+    for line in coloured(*chunks):
+        assert not CONTROL.search(SGR.sub("", line))
+
+
+@given(NASTY)
+def test_a_style_never_leaves_its_line(chunks: list[bytes]) -> None:
+    for line in coloured(*chunks):
+        styles = SGR.findall(line)
+        assert not styles or re.fullmatch(r"\x1b\[(.*;)?0*m", styles[-1])
+
+
+@given(st.binary(max_size=40), st.integers(1, 7))
+def test_where_the_chunks_are_cut_makes_no_difference(content: bytes, size: int) -> None:
+    pieces = [content[i : i + size] for i in range(0, len(content), size)]
+    assert coloured(*pieces) == coloured(content)
+
+
+@given(st.text(max_size=40))
+def test_the_last_gate_changes_nothing_that_was_cleaned(text: str) -> None:
+    lines = "\n".join(text_lines(text, colour=True))
+    assert guarded(lines, colour=True) == lines
+
+
+@given(st.text(max_size=40))
+def test_an_id_is_one_line_whatever_it_holds(text: str) -> None:
+    assert not re.search(r"[\n\t]", one_line(text))
+    assert not CONTROL.search(one_line(text))
+
+
+def test_colour_passes_on_a_colour_stream_and_vanishes_on_another() -> None:
+    assert coloured(b"\x1b[31mred\x1b[0m\n") == ["\x1b[31mred\x1b[0m"]
+    assert plain(b"\x1b[31mred\x1b[0m\n") == ["red"]
+
+
+@pytest.mark.parametrize(
+    ("order", "shown"),
+    [
+        (b"\x1b]0;title\x07", r"\x1b]0;title\x07"),
+        (b"\x1b[2J", r"\x1b[2J"),
+        (b"\x1b]52;c;aGk=\x07", r"\x1b]52;c;aGk=\x07"),
+        (b"\x1b[>4;1m", r"\x1b[>4;1m"),
+        (b"\xc2\x9b31m", r"\x9b31m"),
+        (b"a\x08b", r"a\x08b"),
+        (b"\x00\x7f", r"\x00\x7f"),
+        ("\u202egnp.exe\u2066".encode(), r"\u202egnp.exe\u2066"),
+        (b"\xff\xfe", r"\xff\xfe"),
+    ],
+)
+def test_every_other_order_is_shown(order: bytes, shown: str) -> None:
+    assert plain(order) == [shown]
+    assert coloured(order) == [shown]
+
+
+def test_what_only_looks_odd_stays_as_it_is() -> None:
+    text = "tab\there, é, 漢字, 👩‍👩‍👧, a\u00a0b, \u05d0"
+    assert plain(text.encode()) == [text]
+
+
+def test_a_lone_carriage_return_is_a_newline() -> None:
+    assert plain(b"10%\r20%\r\ndone\r\n") == ["10%", "20%", "done"]
+    assert plain(b"a\r\r\n\r\nb") == ["a", "", "b"]
+
+
+def test_an_empty_output_has_no_line() -> None:
+    assert plain() == plain(b"") == []
+    assert list(text_lines("", colour=False)) == []
+
+
+def test_a_style_left_open_is_closed_and_taken_up_again() -> None:
+    assert coloured(b"\x1b[1m\x1b[31ma\nb\x1b[0mc\nd") == [
+        "\x1b[1m\x1b[31ma\x1b[0m",
+        "\x1b[1m\x1b[31mb\x1b[0mc",
+        "d",
+    ]
+    assert coloured(b"\x1b[38;5;0mblack\nstill") == [
+        "\x1b[38;5;0mblack\x1b[0m",
+        "\x1b[38;5;0mstill\x1b[0m",
+    ]
+
+
+def test_styles_that_pile_up_do_not_make_each_line_longer() -> None:
+    lines = coloured(b"\x1b[31mx\n" * 2000)
+    assert max(map(len, lines)) < 100
+
+
+def test_a_character_cut_between_two_chunks_is_whole() -> None:
+    assert plain("é".encode()[:1], "é".encode()[1:]) == ["é"]
+
+
+def test_a_line_without_end_is_broken() -> None:
+    lines = plain(*[b"x" * 500_000] * 5)
+    assert sum(map(len, lines)) == 2_500_000
+    assert max(map(len, lines)) <= 1_600_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "::error::x",
+        "  ::set-env name=A::b",
+        "\t::group::",
+        "\u00a0::x::",
+        "\u200b::x::",
+        "\u00ad::x::",
+        ":\u00ad:x::",
+        "\x1b[31m::error::x",
+        "text ##[group]x",
+        "##vso[task.setvariable]x",
+        "##teamcity[testFailed]",
+        "###[group]",
+        "#\u200b#[group]",
+    ],
+)
+def test_in_ci_a_workflow_command_is_none(line: str) -> None:
+    safe = without_commands(f"before\n{line}\nafter")
+    assert safe.count("\\") == 1
+    for shown in safe.split("\n"):
+        visible = re.sub(r"[^\x21-\x7e]", "", SGR.sub("", shown))
+        assert not visible.startswith("::")
+        assert not re.search(r"##\w*\[", visible)
+
+
+def test_in_ci_a_test_id_is_left_alone() -> None:
+    text = "        PASS [   0.001s] tests/test_a.py::TestB::test_c\n#1 ##2 [x]\n"
+    assert without_commands(text) == text
+
+
+@given(NASTY)
+def test_disarming_a_command_only_adds_a_backslash(chunks: list[bytes]) -> None:
+    text = "\n".join(plain(*chunks))
+    assert without_commands(text).replace("\\", "") == text.replace("\\", "")

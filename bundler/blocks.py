@@ -176,8 +176,7 @@ def attempt_blocks(
 def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) -> Iterator[str]:
     """Yield why an attempt or a collection failed, the traceback where there is one."""
     for failure in failures:
-        phase = "" if failure.phase == "call" else f" in {failure.phase}"
-        yield layout.heading(f"failure{phase}", style)
+        yield layout.heading(f"failure{_in_phase(failure.phase)}", style)
         text = failure.traceback or _without_traceback(failure)
         lines = text_lines(text, colour=layout.look.colour)
         yield from layout.body(_errors_marked(lines, layout.look))
@@ -186,8 +185,7 @@ def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) ->
 def output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
     """Yield what a test printed, a block for each stream of each phase, in the order it came."""
     for (stream, phase), pieces in itertools.groupby(outputs, lambda one: (one.stream, one.phase)):
-        known = "" if phase in ("call", "") else f" in {phase}"
-        yield layout.heading(f"{stream}{known}", style)
+        yield layout.heading(f"{stream}{_in_phase(phase)}", style)
         yield from printed_lines(pieces, layout)
 
 
@@ -198,6 +196,12 @@ def printed_lines(outputs: Iterable[Output], layout: Layout) -> Iterator[str]:
             yield layout.note(f"{omitted:,} bytes were not kept")
         chunks = (piece.content for _, piece in group)
         yield from layout.body(output_lines(chunks, colour=layout.look.colour))
+
+
+def _in_phase(phase: str) -> str:
+    if phase in ("call", ""):
+        return ""
+    return f" in {'collection' if phase == 'collect' else phase}"
 
 
 def _by_gap(outputs: Iterable[Output]) -> Iterator[tuple[tuple[int, int], Output]]:

@@ -9,6 +9,7 @@ Where the output of a test is shown its status line is shown too, whatever the l
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -89,20 +90,24 @@ class _Report:
     def lines(self) -> Iterator[str]:
         recording, layout = self.recording, self.layout
         yield from head_lines(recording, layout)
-        yield layout.rule()
-        yield from self._starting()
-        yield from self._collection()
-        yield from self._attempts()
-        yield from self._outside()
-        yield layout.rule()
+        yield from self._between_rules()
         if not is_plain_command(self.recording.results):
             yield summary_line(recording, layout, self.counts)
         yield from self._final()
         yield from foot_lines(recording, layout, self.counts, name=self.name)
 
+    def _between_rules(self) -> Iterator[str]:
+        yield self.layout.rule()
+        parts = (self._starting(), self._collection(), self._attempts(), self._outside())
+        body = itertools.chain.from_iterable(parts)
+        for first in body:
+            yield first
+            yield from body
+            yield self.layout.rule()
+
     def _starting(self) -> Iterator[str]:
         results = self.recording.results
-        if not results.tests:
+        if not (results.tests or results.deselected):
             return
         workers = len({a.worker for t in results.tests for a in t.attempts} - {None})
         text = count(len(results.tests), "test")

@@ -76,6 +76,12 @@ class Stream:
             with self._minding_the_reader():
                 self._file.flush()
 
+    def close(self) -> None:
+        """Hand over everything, also what was printed past us (a command's help)."""
+        if self._text is not None and not self.stopped:
+            with self._minding_the_reader():
+                self._text.flush()
+
     @contextlib.contextmanager
     def diverted(self, file: IO[bytes]) -> Iterator[None]:
         """Write into another file meanwhile."""
@@ -171,8 +177,8 @@ class Ui:
 
     def close(self) -> None:
         """Hand over everything; the last thing that a command does."""
-        self.stdout.flush()
-        self.stderr.flush()
+        self.stdout.close()
+        self.stderr.close()
 
     def abandon_stdout(self) -> None:
         """Write no more to stdout: whoever read it has left."""

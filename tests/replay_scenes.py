@@ -254,10 +254,17 @@ def no_tests() -> Recording:
     """pytest found nothing."""
     log = a_log(
         session(),
-        line("RunOutput", stream="stdout", text="collected 0 items\n\nno tests ran in 0.01s\n"),
+        collected(deselected=(f"{BASKET}::test_add", f"{BASKET}::test_total")),
+        line("RunOutput", stream="stdout", text="2 deselected in 0.01s\n"),
         line("SessionFinished", exit_status=5),
     )
     return recording(log, status=RunStatus("no_tests", exit_code=5))
+
+
+def not_started() -> Recording:
+    """There is no such command."""
+    status = RunStatus("not_started", exit_code=127, reason="nope: command not found")
+    return recording(a_log(), status=status, command=Command(argv=["nope"], cwd="/p"))
 
 
 def damaged() -> Recording:
@@ -327,6 +334,7 @@ SCENES = {
         still_running,
         plain_command,
         no_tests,
+        not_started,
         damaged,
         hostile,
     )

@@ -35,12 +35,29 @@ def bundle(
     *words: str, stdout: int = subprocess.PIPE, **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
     """The program in a process of its own."""
-    known = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment}
     return subprocess.run(
         [sys.executable, "-m", "bundler", *words],
         stdout=stdout,
         stderr=subprocess.PIPE,
-        env=known,
+        env={**in_its_own_process(), **environment},
+        timeout=60,
+    )
+
+
+def in_its_own_process() -> dict[str, str]:
+    """The environment, with streams that hold back, as they do unless somebody asks otherwise."""
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return {**known, "PYTHONPATH": str(Path(__file__).parents[1])}
+
+
+def piped_into(reader: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """The program piped into another one; what it exits with is the last line."""
+    command = f'"{sys.executable}" -m bundler "$@" | {reader}; echo "${{PIPESTATUS[0]}}"'
+    return subprocess.run(
+        ["bash", "-c", command, "bash", *words],
+        capture_output=True,
+        text=True,
+        env=in_its_own_process(),
         timeout=60,
     )
 
@@ -198,17 +215,17 @@ def test_a_reader_that_stops_gets_the_right_exit_code(tmp_path: Path) -> None:
         a_log(*(line("TestStarted", one) for one in ids), status="failed"),
         status=RunStatus("failed", exit_code=9),
     )
-    path = on_disk(made, tmp_path / "run")
-    command = f'"{sys.executable}" -m bundler replay "{path}" --exit-code | head -n 1; '
-    ended = subprocess.run(
-        ["bash", "-c", command + 'echo "${PIPESTATUS[0]}"'],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
-        timeout=60,
-    )
+    ended = piped_into("head -n 1", "replay", str(on_disk(made, tmp_path / "run")), "--exit-code")
     assert ended.stdout.split("\n")[1] == "9"
     assert ended.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["replay"], ["show"], ["replay", "--json"]])
+def test_a_reader_that_never_read_is_no_error(words: list[str]) -> None:
+    stored(all_passed())
+    # What is short enough to be held back is written at the very end.
+    ended = piped_into("sleep 0", *words)
+    assert (ended.stdout, ended.stderr) == ("0\n", "")
 
 
 def test_an_interrupted_run_tells_what_the_process_said_last(

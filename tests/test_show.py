@@ -157,6 +157,14 @@ def test_a_word_that_is_no_run_is_a_test_of_the_latest_one(capfd: Capture) -> No
     assert capfd.readouterr().out.count("Of run 0f4c1a52, failed") == 2
 
 
+def test_a_prefix_of_two_runs_is_not_looked_for_among_tests(capfd: Capture) -> None:
+    log = a_log(session(), attempt(f"{BASKET}::test_0f4c", "passed"))
+    stored(recording(log))
+    stored(recording(log, run_id=RUN_ID.replace("8d0e", "9999")))
+    assert run(["show", "0f4c"]) == 4
+    assert "run '0f4c' is more than one" in capfd.readouterr().err
+
+
 def test_a_word_that_is_neither_is_exit_code_four(capfd: Capture) -> None:
     stored(all_passed())
     assert run(["show", "nothing"]) == 4

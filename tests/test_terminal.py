@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -36,7 +37,11 @@ def on_a_terminal(environment: Mapping[str, str]) -> Iterator[tuple[Ui, int]]:
 
 
 def read(descriptor: int) -> str:
-    return os.read(descriptor, 1 << 16).decode().replace("\r\n", "\n")
+    """What the terminal was sent; the kernel hands it over a little later than it was written."""
+    sent = b""
+    while select.select([descriptor], [], [], 0.2)[0]:
+        sent += os.read(descriptor, 1 << 16)
+    return sent.decode().replace("\r\n", "\n")
 
 
 def test_results_go_to_stdout_and_status_to_stderr() -> None:
@@ -180,12 +185,13 @@ sys.exit(7)
 
 
 def script(command: str) -> subprocess.CompletedProcess[str]:
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(
         ["bash", "-c", command],
         capture_output=True,
         text=True,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "SCRIPT": SCRIPT},
+        env={**known, "PYTHONPATH": str(Path(__file__).parents[1]), "SCRIPT": SCRIPT},
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bundler.about import damage
-from bundler.details import run_lines, document_of_test, lines_of_test, matching_tests
+from bundler.details import document_of_test, lines_of_test, matching_tests, run_lines
 from bundler.errors import AmbiguousRun, NotARecording, RunNotFound
 from bundler.escapes import json_text, one_line
 from bundler.look import ColourChoice, Look

@@ -91,21 +91,21 @@ KEYS: dict[str, Key] = {
 
 
 def load(
-    env: Mapping[str, str], start: Path, options: Mapping[str, object] | None = None
+    start: Path, env: Mapping[str, str], options: Mapping[str, object] | None = None
 ) -> Configuration:
     """Return the values in force in a directory.
 
     `options` are those of the command line by key, where None is not given. Raises UsageError at
     the first thing that is wrong.
     """
-    configuration, problems = load_leniently(env, start, options)
+    configuration, problems = load_leniently(start, env, options)
     if problems:
         raise problems[0]
     return configuration
 
 
 def load_leniently(
-    env: Mapping[str, str], start: Path, options: Mapping[str, object] | None = None
+    start: Path, env: Mapping[str, str], options: Mapping[str, object] | None = None
 ) -> tuple[Configuration, list[UsageError]]:
     """Return the values in force as far as they can be read, and what is wrong with the rest."""
     loading = _Loading(env)

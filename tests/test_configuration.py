@@ -46,13 +46,13 @@ def given(project: Path, **env: str) -> dict[str, str]:
 
 def problem(project: Path, options: Mapping[str, object] | None = None, **env: str) -> UsageError:
     with pytest.raises(UsageError) as raised:
-        load(given(project, **env), project, options)
+        load(project, given(project, **env), options)
     assert raised.value.exit_code == 2
     return raised.value
 
 
 def test_where_nothing_is_written_the_defaults_are_in_force(project: Path) -> None:
-    values = load(given(project), project)
+    values = load(project, given(project))
     assert values == Configuration()
     assert (values.keep_runs, values.keep_bytes, values.keep_days) == (100, 10**9, 30)
     assert {origin for _, _, origin in values.explain()} == {"default"}
@@ -63,7 +63,7 @@ def test_each_source_wins_over_the_one_before(project: Path) -> None:
 
     def in_force(**more: object) -> None:
         env = given(project, BUNDLE_KEEP_RUNS=str(more.get("env", "")))
-        values = load(env, project, {"keep_runs": more.get("option")})
+        values = load(project, env, {"keep_runs": more.get("option")})
         origin = {name: where for name, _, where in values.explain()}["keep_runs"]
         sources.append((origin, values.keep_runs))
 
@@ -85,7 +85,7 @@ def test_each_source_wins_over_the_one_before(project: Path) -> None:
 
 def test_what_was_not_given_overrides_nothing(project: Path) -> None:
     write_project(project, "seed = 7\nrecord = false")
-    values = load(given(project, BUNDLE_SEED="", SEED="8"), project, {"seed": None, "record": None})
+    values = load(project, given(project, BUNDLE_SEED="", SEED="8"), {"seed": None, "record": None})
     assert (values.seed, values.record) == (7, False)
 
 
@@ -93,9 +93,9 @@ def test_the_nearest_pyproject_is_read_and_no_other(project: Path) -> None:
     write_project(project, "seed = 7")
     inner = project / "a" / "b"
     inner.mkdir(parents=True)
-    assert load(given(project), inner).seed == 7
+    assert load(inner, given(project)).seed == 7
     (project / "a" / "pyproject.toml").write_text("[project]\nname = 'a'\n")
-    assert load(given(project), inner).seed is None
+    assert load(inner, given(project)).seed is None
     assert nearest_pyproject(inner) == project / "a" / "pyproject.toml"
 
 
@@ -130,7 +130,7 @@ def test_the_nearest_pyproject_is_read_and_no_other(project: Path) -> None:
 )
 def test_what_a_key_takes_in_a_file(project: Path, line: str, name: str, value: object) -> None:
     write_project(project, line)
-    assert getattr(load(given(project), project), name) == value
+    assert getattr(load(project, given(project)), name) == value
 
 
 @pytest.mark.parametrize(
@@ -151,8 +151,8 @@ def test_what_a_key_takes_in_a_file(project: Path, line: str, name: str, value: 
 def test_what_a_variable_and_an_option_take(
     project: Path, name: str, text: str, value: object
 ) -> None:
-    assert getattr(load(given(project, **{variable(name): text}), project), name) == value
-    assert getattr(load(given(project), project, {name: text}), name) == value
+    assert getattr(load(project, given(project, **{variable(name): text})), name) == value
+    assert getattr(load(project, given(project), {name: text}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_the_tables_of_runners_pass_through(project: Path) -> None:
     path = write_project(
         project, '[tool.bundle.runners.nose]\nids = "new"\nanything = [1, {a = 2}]'
     )
-    values = load(given(project), project)
+    values = load(project, given(project))
     assert values.runners == {
         "mocha": {"start": "mocha"},
         "nose": {"ids": "new", "anything": [1, {"a": 2}]},
@@ -258,32 +258,32 @@ def test_runners_that_are_no_tables_are_an_error(project: Path, text: str) -> No
 
 def test_a_pager_is_the_users_to_choose_and_not_the_projects(project: Path) -> None:
     write_user(project, 'pager = "less"')
-    assert load(given(project), project).pager == "less"
+    assert load(project, given(project)).pager == "less"
     path = write_project(project, 'pager = "sh -c evil"')
     error = problem(project)
     assert error.message == f"{path} [tool.bundle] pager is not for a project to set"
-    assert load_leniently(given(project), project)[0].pager == "less"
+    assert load_leniently(project, given(project))[0].pager == "less"
 
 
 def test_a_path_is_relative_to_what_names_it(project: Path) -> None:
     inner = project / "inner"
     inner.mkdir()
     write_project(project, 'store = "../runs"')
-    assert load(given(project), inner).store == project.parent / "runs"
-    assert load(given(project, BUNDLE_STORE="runs"), inner).store == inner / "runs"
+    assert load(inner, given(project)).store == project.parent / "runs"
+    assert load(inner, given(project, BUNDLE_STORE="runs")).store == inner / "runs"
     write_user(project, 'store = "mine"')
-    assert load(given(project), project.parent).store == project.parent / "mine"
-    assert load(given(project, BUNDLE_STORE=str(project)), inner).store == project
+    assert load(project.parent, given(project)).store == project.parent / "mine"
+    assert load(inner, given(project, BUNDLE_STORE=str(project))).store == project
 
 
 def test_a_tilde_is_the_home_of_the_environment_that_was_given(project: Path) -> None:
     name = "USERPROFILE" if os.name == "nt" else "HOME"
     write_project(project, 'store = "~/runs"')
     home = project.parent / "home"
-    assert load(given(project, **{name: str(home)}), project).store == home / "runs"
+    assert load(project, given(project, **{name: str(home)})).store == home / "runs"
     assert "store is '~/runs', not a path" in problem(project).message
     write_project(project, 'store = "~other"')
-    assert load(given(project, **{name: str(home)}), project).store == project / "~other"
+    assert load(project, given(project, **{name: str(home)})).store == project / "~other"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_leniently_what_is_right_is_in_force_and_what_is_wrong_is_told(project: 
     user = write_user(project, "keep_runs =")
     path = write_project(project, "kep_runs = 1\nkeep_days = 3\nseed = true\noutput_limit = 9")
     values, problems = load_leniently(
-        given(project, BUNDLE_KEEP_DAYS="many", BUNDLE_RECORD="no"), project
+        project, given(project, BUNDLE_KEEP_DAYS="many", BUNDLE_RECORD="no")
     )
     assert (values.keep_days, values.output_limit, values.record) == (3, 9, False)
     assert (values.keep_runs, values.seed) == (100, None)
@@ -336,7 +336,7 @@ def test_leniently_nothing_at_all_fails(
     (project / "pyproject.toml").write_bytes(b"[tool.bundle]\n" + content)
     user = project / "config.toml"
     user.write_bytes(content)
-    values, problems = load_leniently({**env, "BUNDLE_CONFIG": str(user)}, project)
+    values, problems = load_leniently(project, {**env, "BUNDLE_CONFIG": str(user)})
     assert isinstance(values, Configuration)
     assert all(isinstance(one, UsageError) for one in problems)
 

@@ -89,7 +89,9 @@ def run(words: list[str]) -> int:
     """Run the program and return its exit code."""
     ui = Ui.from_environment(os.environ, sys.stdin, sys.stdout, sys.stderr)
     try:
-        code = program().main(words, prog_name="bundle", standalone_mode=False, obj=ui)
+        code = program().main(
+            _after_dashes(words), prog_name="bundle", standalone_mode=False, obj=ui
+        )
         return code if isinstance(code, int) else 0
     except typer.Exit as end:
         return end.exit_code
@@ -103,6 +105,14 @@ def run(words: list[str]) -> int:
         return error.exit_code
     finally:
         ui.close()
+
+
+def _after_dashes(words: list[str]) -> list[str]:
+    """Keep what stands after `--` apart from RUN, which may be left out before it."""
+    if words[:1] != ["rerun"] or "--" not in words:
+        return words
+    at = words.index("--")
+    return words[:at] + [f"--argument={word}" for word in words[at + 1 :]]
 
 
 def _usage(error: typer.TyperException) -> str:

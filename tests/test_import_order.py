@@ -86,6 +86,17 @@ def test_every_module_has_its_place_and_every_place_its_module() -> None:
     assert [name for name in named if name not in modules()] == []
 
 
+def test_the_map_for_newcomers_has_every_module_once_and_in_this_order() -> None:
+    guide = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_/]+?)(?:/|\.py)` \|", guide, re.MULTILINE)
+    mapped = [row.replace("/", ".") for row in rows]
+    covered = {name for name in modules() if any(is_in(name, one) for one in mapped)}
+    assert sorted(modules().keys() - covered) == ["__main__", "bundler", "runners"]
+    assert len(set(mapped)) == len(mapped)
+    places = [place(name) or 0 for name in mapped]
+    assert places == sorted(places)
+
+
 def test_imports_point_one_way() -> None:
     assert list(violations(imports())) == []
 
@@ -207,7 +218,12 @@ def place(name: str, layers: Sequence[Sequence[str]] = LAYERS) -> int | None:
 
 
 def closed(name: str) -> str:
-    return next((one for one in CLOSED if f"{name}.".startswith(f"{one}.")), name)
+    return next((one for one in CLOSED if is_in(name, one)), name)
+
+
+def is_in(name: str, package: str) -> bool:
+    """Whether a module is that package, or inside it."""
+    return f"{name}.".startswith(f"{package}.")
 
 
 def allowed(importer: str) -> set[str]:

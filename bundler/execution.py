@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bundler import probe, recorder
+from bundler import probe, pruning, recorder
+from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.results import NOT_PASSING, Results, Status, Verdict
@@ -33,6 +34,7 @@ def record(
     ui: Ui,
     request: Request,
     env: Mapping[str, str],
+    configuration: Configuration,
     *,
     fix_hash: bool,
     documents: Mapping[str, bytes] | None = None,
@@ -44,12 +46,13 @@ def record(
     """
     if not request.argv:
         raise UsageError("a command is missing", hint="Write `bundle run -- COMMAND`.")
+    if not configuration.record:
+        return Execution(request, _unrecorded(request, env))
     try:
         recording = recorder.begin(request, open_store(env), env, documents or {})
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        ended = process.run(list(request.argv), env=env, cwd=request.cwd, on_output=_unrecorded)
-        return Execution(request, ended)
+        return Execution(request, _unrecorded(request, env))
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
@@ -67,6 +70,24 @@ def record(
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))
+
+
+def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:
+    """Say what was recorded, prune the store where it is due, and return the exit code."""
+    for line in last_lines(execution):
+        ui.status(line)
+    tidy(ui, execution, configuration)
+    return leave(execution)
+
+
+def tidy(ui: Ui, execution: Execution, configuration: Configuration) -> None:
+    """Prune the store where it is due; what goes wrong is one line and no more."""
+    if execution.recorded is None:
+        return
+    try:
+        pruning.automatic(execution.recorded.store, pruning.policy_of(configuration))
+    except (OSError, BundleError) as error:
+        ui.status(f"bundle: the store was not pruned: {_reason(error)}")
 
 
 def leave(execution: Execution) -> int:
@@ -106,8 +127,11 @@ def while_running(results: Results) -> str:
     return f", while running {running[0]}{more}"
 
 
-def _unrecorded(_stream: str, _chunk: bytes) -> None:
-    """What is printed passes by."""
+def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
+    def pass_by(_stream: str, _chunk: bytes) -> None:
+        """Nobody takes what is printed."""
+
+    return process.run(list(request.argv), env=env, cwd=request.cwd, on_output=pass_by)
 
 
 def _tail(recording: Recorder) -> str:

@@ -56,8 +56,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A finished run: its manifest and results, and where it lies."""
+    """A finished run: its manifest and results, where it lies, and in which store."""
 
+    store: Store
     directory: Path
     manifest: RunManifest
     results: Results
@@ -66,7 +67,10 @@ class Recorded:
 class Recorder:
     """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
 
-    def __init__(self, request: Request, live: bundle.LiveBundle, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, request: Request, store: Store, live: bundle.LiveBundle, env: Mapping[str, str]
+    ) -> None:
+        self.store = store
         self.live = live
         self.problem: str | None = None
         self.tail = b""
@@ -113,7 +117,7 @@ class Recorder:
         status = judge(ending, results, runner=self.request.runner)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
-        return Recorded(self.live.directory, manifest, results)
+        return Recorded(self.store, self.live.directory, manifest, results)
 
     def _close_timed_out(self, results: Results) -> bool:
         """pytest-timeout's thread method kills the process; what was running had timed out."""
@@ -186,7 +190,7 @@ def begin(
     for name, content in documents.items():
         atomic.write(directory / name, content)
     live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
-    return Recorder(request, live, env)
+    return Recorder(request, store, live, env)
 
 
 def probe_settings(recorder: Recorder, probe_path: Path) -> str:

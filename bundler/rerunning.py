@@ -21,9 +21,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler import chain as chains
+from bundler import pruning
+from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
-from bundler.execution import Execution, last_lines, leave, record
+from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Request
 from bundler.recording import Recording
@@ -85,7 +87,14 @@ def is_local(recording: Recording, store: Store) -> bool:
     return inside and recording.manifest.source is None
 
 
-def carry_out(ui: Ui, rerun: Rerun, env: Mapping[str, str], *, fix_hash: bool = True) -> int:
+def carry_out(
+    ui: Ui,
+    rerun: Rerun,
+    env: Mapping[str, str],
+    configuration: Configuration,
+    *,
+    fix_hash: bool | None = None,
+) -> int:
     """Run the rerun under recording, say what is left, and return the exit code of DESIGN.
 
     The child's own code; 5 where it passed and tests are still outstanding; 0 where nothing was
@@ -100,13 +109,17 @@ def carry_out(ui: Ui, rerun: Rerun, env: Mapping[str, str], *, fix_hash: bool = 
         ui,
         _request(rerun),
         env,
-        fix_hash=fix_hash,
+        configuration,
+        fix_hash=configuration.hash_seed if fix_hash is None else fix_hash,
         documents={
             chains.NAME: encode_document(chains.to_document(chain)),
             SELECTION: encode_document(selection_document(planned)),
         },
     )
-    return _end(ui, execution, chain, planned)
+    pruning.use(Path(parent.where))
+    code = _end(ui, execution, chain, planned)
+    tidy(ui, execution, configuration)
+    return code
 
 
 def chain_of(recording: Recording) -> chains.Chain | None:

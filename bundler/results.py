@@ -182,6 +182,7 @@ class Session:
     finished: bool = False
     exit_status: int | None = None
     reason: str | None = None
+    finished_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +300,12 @@ class _Folding:
         self.sessions[session.id] = session
         self.results.sessions.append(session)
 
-    def session_finished(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+    def session_finished(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
         session = self.sessions[str(data["session"])]
         session.finished = True
-        session.exit_status = data.get("exit_status")
-        session.reason = data.get("reason")
+        session.finished_us = event.ts_us
+        session.exit_status = _number(data, "exit_status")
+        session.reason = _words(data, "reason")
 
     def tests_collected(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         session = str(data["session"])
@@ -323,21 +325,21 @@ class _Folding:
                 node_id=event.test_id or "",
                 outcome=Verdict.ERRORED if failed else Verdict.SKIPPED,
                 failures=_failures(data),
-                reason=data.get("reason"),
-                file=data.get("file"),
-                line=data.get("line"),
+                reason=_words(data, "reason"),
+                file=_words(data, "file"),
+                line=_number(data, "line"),
             )
         )
 
     def test_started(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        file, line = _words(data, "file"), _number(data, "line")
+        worker, order = _words(data, "worker"), _number(data, "order")
         test = self._test(event, data)
         test.seed = event.seed
-        test.file, test.line = data.get("file", test.file), data.get("line", test.line)
+        test.file, test.line = file or test.file, line or test.line
         last = test.attempts[-1].number if test.attempts else 0
         number = max(int(data.get("attempt", 1)), last + 1)
-        test.attempts.append(
-            Attempt(number, event.ts_us, worker=data.get("worker"), order=data.get("order"))
-        )
+        test.attempts.append(Attempt(number, event.ts_us, worker=worker, order=order))
 
     def test_output(self, offset: int, event: Event, data: dict[str, Any]) -> None:
         self._attempt(event, data).output_offsets.append(offset)
@@ -355,16 +357,17 @@ class _Folding:
     def test_finished(self, offset: int, event: Event, data: dict[str, Any]) -> None:
         outcome = Verdict(data["outcome"])
         failures = _failures(data)
+        times = [_number(data, name) for name in ("setup_us", "call_us", "teardown_us")]
+        reason, worker = _words(data, "reason"), _words(data, "worker")
+        properties = tuple((str(n), str(v)) for n, v in data.get("properties", ()))
         attempt = self._attempt(event, data)
         attempt.finished_us, attempt.finished_offset = event.ts_us, offset
         attempt.outcome, attempt.failures = outcome, failures
-        attempt.setup_us = data.get("setup_us")
-        attempt.call_us = data.get("call_us")
-        attempt.teardown_us = data.get("teardown_us")
-        attempt.reason = data.get("reason")
+        attempt.setup_us, attempt.call_us, attempt.teardown_us = times
+        attempt.reason = reason
         attempt.will_retry = bool(data.get("will_retry", False))
-        attempt.worker = data.get("worker", attempt.worker)
-        attempt.properties = tuple((str(n), str(v)) for n, v in data.get("properties", ()))
+        attempt.worker = worker or attempt.worker
+        attempt.properties = properties
 
     def run_output(self, offset: int, _event: Event, _data: dict[str, Any]) -> None:
         self.results.run_output_offsets.append(offset)
@@ -390,7 +393,8 @@ class _Folding:
             if attempt.number == number or (number is None and attempt.outcome is None):
                 return attempt
         number = test.attempts[-1].number + 1 if test.attempts else 1
-        attempt = Attempt(number, event.ts_us, data.get("worker"), data.get("order"))
+        worker, order = _words(data, "worker"), _number(data, "order")
+        attempt = Attempt(number, event.ts_us, worker, order)
         test.attempts.append(attempt)
         return attempt
 
@@ -417,10 +421,24 @@ def _failures(data: dict[str, Any]) -> tuple[Failure, ...]:
         Failure(
             phase=str(one.get("phase", "call")),
             message=str(one.get("message", "")),
-            type=one.get("type"),
-            traceback=one.get("traceback"),
-            file=one.get("file"),
-            line=one.get("line"),
+            type=_words(one, "type"),
+            traceback=_words(one, "traceback"),
+            file=_words(one, "file"),
+            line=_number(one, "line"),
         )
         for one in data.get("failures", ())
     )
+
+
+def _words(data: dict[str, Any], name: str) -> str | None:
+    value = data.get(name)
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} is not a string")
+    return value
+
+
+def _number(data: dict[str, Any], name: str) -> int | None:
+    value = data.get(name)
+    if value is not None and type(value) is not int:
+        raise ValueError(f"{name} is not an integer")
+    return value

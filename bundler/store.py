@@ -60,6 +60,13 @@ class StoredRun:
     live: bool = False
 
     @property
+    def size_bytes(self) -> int:
+        """What the run takes on disk: as its manifest says, counted where it is not sealed."""
+        if self.manifest is not None and self.manifest.members:
+            return sum(member.size for member in self.manifest.members)
+        return sum(path.stat().st_size for path in self.path.rglob("*") if path.is_file())
+
+    @property
     def status(self) -> RunStatus:
         """How the run ended; `interrupted` where its recorder vanished, as the log will say."""
         if self.manifest is None:

@@ -78,10 +78,10 @@ def _documents(recording: Recording) -> Iterator[Finding]:
         except UnreadableRecording as error:
             yield Finding(name, error.message, derived=name == bundle.SUMMARY)
             continue
-        for number, error in enumerate(validator(schema).iter_errors(document)):
+        for number, misfit in enumerate(validator(schema).iter_errors(document)):
             if number < MOST_FINDINGS_OF_A_KIND:
-                where = error.json_path
-                problem = f"does not fit {schema}: {where}: {error.message[:200]}"
+                where = misfit.json_path
+                problem = f"does not fit {schema}: {where}: {misfit.message[:200]}"
                 yield Finding(name, problem, derived=name == bundle.SUMMARY)
 
 

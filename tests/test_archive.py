@@ -17,6 +17,7 @@ from zip_builder import DEFLATE, FULL, STORED, ZSTD, Made, build, folder, stream
 from bundler.archive import Limits, Members, open_directory, open_zip, spool
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 
+ARCHIVES = Path(__file__).parent / "fixtures" / "archives"
 MANIFEST = b'{"format": {"major": 1, "minor": 0}}'
 
 
@@ -113,6 +114,15 @@ def test_zip64_numbers_are_accepted_wherever_they_may_stand() -> None:
     assert read(build(Made("a", local=wide, central=central), zip64=b"")) == {"a": b"content"}
     assert read(build(Made("a", local=wide), zip64=b"extensible")) == {"a": b"content"}
     assert read(build(Made("a"), zip64=b"", records=1)) == {"a": b"content"}
+
+
+@pytest.mark.parametrize("path", sorted(ARCHIVES.glob("*.zip")), ids=lambda path: path.stem)
+def test_what_real_tools_write_is_read(path: Path) -> None:
+    assert contents(open_zip(path, where=path.name)) == {
+        "manifest.json": MANIFEST + b"\n",
+        "tests/empty": b"",
+        "tests/é.txt": b"hello hello hello hello hello\n",
+    }
 
 
 def test_what_the_standard_library_writes_is_read() -> None:

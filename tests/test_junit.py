@@ -322,6 +322,13 @@ def test_a_broken_environment_document_costs_the_hostname_only(environment: byte
     assert "hostname" not in suite_of(recording).attrib
 
 
+def test_a_suite_takes_as_long_as_its_session() -> None:
+    start = line("SessionStarted", ts_us=500_000)
+    finished = a_log(start, line("SessionFinished", ts_us=2_500_000, exit_status=0))
+    assert suite_of(a_recording(finished)).get("time") == "2.000"
+    assert suite_of(a_recording(a_log(start), duration_us=3_500_000)).get("time") == "3.000"
+
+
 def test_each_session_is_a_suite() -> None:
     log = a_log(
         line("SessionStarted", session="00000001"),

@@ -136,7 +136,14 @@ def recordings(draw: st.DrawFn) -> Recording:
     recording.__dict__["results"] = Results(
         tests=found,
         collection=draw(st.lists(problems, max_size=2)),
-        sessions=[Session(SESSION, {"runner": runner}, started_us=draw(st.integers(0, 1 << 63)))],
+        sessions=[
+            Session(
+                SESSION,
+                {"runner": runner},
+                started_us=draw(st.integers(0, 1 << 63)),
+                finished_us=draw(times),
+            )
+        ],
         run_output_offsets=draw(st.sampled_from([[], starts])),
     )
     recording.files = {"environment.json": encode_document({"hostname": draw(texts)})}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from builders import a_log, a_test, line, results_of
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from bundler.chain import Chain, child_chain, from_document, to_document
@@ -78,6 +78,7 @@ def expected_after(passing: set[str], outstanding: set[str], run: Run) -> tuple[
     return (passing - gone - bad) | good, (outstanding - good - mended) | bad
 
 
+@settings(deadline=None)  # it writes and folds logs
 @given(st.lists(runs, min_size=1, max_size=5))
 def test_a_chain_of_reruns_agrees_with_the_algebra_of_sets(chain: list[Run]) -> None:
     state, passing, outstanding = State(), set[str](), set[str]()
@@ -89,6 +90,7 @@ def test_a_chain_of_reruns_agrees_with_the_algebra_of_sets(chain: list[Run]) -> 
     event(f"{bool(passing)} {bool(outstanding)}")
 
 
+@settings(deadline=None)  # it writes and folds logs
 @given(runs, st.data())
 def test_the_sets_are_disjoint_and_only_passing_leads_out_of_outstanding(
     run: Run, data: st.DataObject
@@ -106,17 +108,20 @@ def test_the_sets_are_disjoint_and_only_passing_leads_out_of_outstanding(
     assert came_to_pass <= seen_good | {one.test_id for one in results.deselected}
 
 
+@settings(deadline=None)  # it writes and folds logs
 @given(st.lists(runs, min_size=1, max_size=4))
 def test_a_chain_that_travels_as_a_document_comes_to_the_same_state(chain: list[Run]) -> None:
-    here, travelled = None, None
+    here, travelled, state = None, None, State()
     for number, run in enumerate(chain):
         results = recorded(run)
+        state = state_after(state, results)
         here = child_chain(f"run-{number}", here, results)
         if travelled is not None:
             travelled = from_document(json.loads(json.dumps(to_document(travelled))))
         travelled = child_chain(f"run-{number}", travelled, results)
     assert here == travelled
     assert here is not None
+    assert here.state == state
     assert (here.root_run_id, here.parent_run_id) == ("run-0", f"run-{len(chain) - 1}")
 
 

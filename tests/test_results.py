@@ -1,8 +1,9 @@
 """The fold: what the events of a run say about its tests."""
 
 import pytest
-from builders import a_log, a_test, line, results_of
+from builders import SESSION, a_log, a_test, line, results_of
 
+from bundler.events import encode_line
 from bundler.results import Status, Verdict
 from bundler.status import Ending, judge
 
@@ -129,8 +130,7 @@ def test_how_a_run_ended(
 ) -> None:
     lines = [] if session_exit == "never" else [line("SessionStarted", runner="pytest")]
     if isinstance(session_exit, int):
-        extra = {"reason": reason} if reason else {}
-        lines.append(line("SessionFinished", exit_status=session_exit, **extra))
+        lines.append(line("SessionFinished", exit_status=session_exit, reason=reason))
     found = judge(ending, results_of(a_log(*lines, ended=False)), runner="pytest")
     assert found.state == status
 
@@ -149,3 +149,26 @@ def test_a_run_whose_collection_failed_says_so() -> None:
 def test_a_signal_is_named() -> None:
     found = judge(Ending(None, 9), results_of(a_log(ended=False)))
     assert (found.signal, found.reason) == ("SIGKILL", "killed by SIGKILL")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"call_us": "12"},
+        {"setup_us": 1.5},
+        {"teardown_us": True},
+        {"reason": 5},
+        {"worker": ["gw0"]},
+        {"properties": [["name"]]},
+        {"failures": [{"message": "m", "type": 7}]},
+        {"failures": [{"message": "m", "traceback": ["t"]}]},
+    ],
+)
+def test_a_field_of_another_type_leaves_its_test_unfinished(field: dict[str, object]) -> None:
+    start, _ = a_test("t")
+    finished = {"outcome": "passed", "session": SESSION, "attempt": 1, **field}
+    end = encode_line(
+        "TestFinished", ts_us=1, category="test", message="", test_id="t", data=finished
+    )
+    assert verdicts(a_log([start, end])) == {"t": "unfinished"}
+    assert results_of(a_log([start, end])).tests[0].duration_us >= 0

@@ -9,6 +9,8 @@ COMMANDS = {
     "export": "Write a run in another tool's format.",
     "pack": "Put a run into one zip file.",
     "add": "Take a recording into the store.",
+    "prune": "Delete old runs.",
+    "config": "Show the values in force, and where each came from.",
     "verify": "Check that a run is whole and valid; repair it.",
 }
 """Every command, in the order of the help, with its one-line summary: `bundler.commands.<name>`

@@ -13,17 +13,15 @@ from bundler.rerunning import Rerun, carry_out, how_to_start, with_arguments
 from bundler.store import open_recording, open_store
 from bundler.terminal import Ui
 
-CONTEXT_SETTINGS = {"ignore_unknown_options": True}
-
 
 def command(
     context: typer.Context,
     run: Annotated[
         str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -.")
     ] = "latest",
-    more: Annotated[
+    argument: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[-- ARGUMENT...]", help="More arguments for the test command."),
+        typer.Option(metavar="WORD", help="One more word for the test command; as after --."),
     ] = None,
     order: Annotated[
         Order,
@@ -46,6 +44,7 @@ def command(
     ui: Ui = context.obj
     store = open_store()
     parent = open_recording(run, store=store)
-    configured = load(os.environ, store.project).command
-    start = how_to_start(parent, store, os.environ, configured=configured)
-    return carry_out(ui, Rerun(parent, with_arguments(start, more or []), order), os.environ)
+    configuration = load(store.project, os.environ)
+    start = how_to_start(parent, store, os.environ, configured=configuration.command)
+    rerun = Rerun(parent, with_arguments(start, argument or []), order)
+    return carry_out(ui, rerun, os.environ, configuration)

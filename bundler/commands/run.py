@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
-from bundler.execution import last_lines, leave, record
+from bundler.configuration import Configuration, load_leniently
+from bundler.execution import finish, record
 from bundler.recorder import Request
+from bundler.rerun import Order
 from bundler.runners import pytest as pytest_runner
 from bundler.seeds import parse_seed, random_seed
 from bundler.store import current_directory
@@ -27,8 +29,13 @@ def command(
         typer.Option(metavar="N", help="The root seed, imposed: decimal or 0x hex. [BUNDLE_SEED]"),
     ] = None,
     hash_seed: Annotated[
-        bool, typer.Option("--hash-seed/--no-hash-seed", help="Fix PYTHONHASHSEED for the child.")
-    ] = True,
+        bool | None,
+        typer.Option("--hash-seed/--no-hash-seed", help="Fix PYTHONHASHSEED for the child."),
+    ] = None,
+    rerun: Annotated[
+        str | None,
+        typer.Option("-R", "--rerun", metavar="RUN", help="Only what did not pass in that run."),
+    ] = None,
 ) -> int:
     """Record a command, and exit as it exits.
 
@@ -41,20 +48,34 @@ def command(
         bundle run -- python -m pytest -n 2 tests/
 
         bundle run --seed 0xdeadbeef -- make test
+
+        bundle run -R run.zip -- pytest tests/unit
     """
     ui: Ui = context.obj
-    env = os.environ
-    chosen = seed if seed is not None else env.get("BUNDLE_SEED")
-    root = parse_seed(chosen) if chosen else random_seed()
+    configuration, problems = load_leniently(current_directory(), os.environ)
+    for problem in problems:
+        ui.warning(problem.message)
+    fix_hash = configuration.hash_seed if hash_seed is None else hash_seed
+    if rerun is not None:
+        return _rerun(ui, rerun, argv, configuration, fix_hash=fix_hash)
+    imposed = parse_seed(seed) if seed is not None else configuration.seed
     request = Request(
         argv=argv,
         cwd=current_directory(),
-        seed=root,
+        seed=random_seed() if imposed is None else imposed,
         runner="pytest" if pytest_runner.recognises(argv) else "command",
-        seed_imposed=chosen is not None,
+        seed_imposed=imposed is not None,
     )
-    execution = record(ui, request, env, fix_hash=hash_seed)
-    if execution.recorded is not None:
-        for line in last_lines(execution):
-            ui.status(line)
-    return leave(execution)
+    execution = record(ui, request, os.environ, configuration, fix_hash=fix_hash)
+    return finish(ui, execution, configuration)
+
+
+def _rerun(
+    ui: Ui, run: str, argv: list[str], configuration: Configuration, *, fix_hash: bool
+) -> int:
+    from bundler.rerunning import Rerun, Start, carry_out
+    from bundler.store import open_recording
+
+    start = Start(argv, "the command given", current_directory())
+    rerun = Rerun(open_recording(run), start, Order.FAILED)
+    return carry_out(ui, rerun, os.environ, configuration, fix_hash=fix_hash)

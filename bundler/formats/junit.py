@@ -52,7 +52,7 @@ from bundler.formats.junit_cases import (
     Mark,
     Suite,
     attempt_marks,
-    duration_us,
+    run_duration_us,
     suites,
 )
 from bundler.manifest import parse_document
@@ -113,7 +113,7 @@ def _suite_element(suite: Suite, recording: Recording) -> ET.Element:
         "failures": str(counts["failure"]),
         "skipped": str(counts["skipped"]),
         "tests": str(counts["tests"]),
-        "time": _seconds(suite.end_us(duration_us(recording)) - suite.started_us),
+        "time": _seconds(suite.duration_us(run_duration_us(recording))),
     }
     return element
 

@@ -63,6 +63,7 @@ class Suite:
 
     runner: str
     started_us: int = 0
+    finished_us: int | None = None
     problems: dict[str, list[CollectionProblem]] = field(default_factory=dict)
     tests: list[TestResult] = field(default_factory=list)
     extra: tuple[Case, ...] = ()
@@ -87,10 +88,10 @@ class Suite:
         problems = self.problems.values()
         return counts + _counted(tuple(map(_collection_mark, some)) for some in problems)
 
-    def end_us(self, default: int) -> int:
-        """When its last test ended."""
-        ends = (attempt.finished_us for test in self.tests for attempt in test.attempts[-1:])
-        return max((end for end in ends if end is not None), default=default)
+    def duration_us(self, run_us: int) -> int:
+        """How long the session took; where it never finished, until the run ended."""
+        end_us = run_us if self.finished_us is None else self.finished_us
+        return end_us - self.started_us
 
 
 def _counted(cases: Iterable[tuple[Mark, ...]]) -> Counter[str]:
@@ -114,8 +115,8 @@ def suites(recording: Recording) -> list[Suite]:
 def _by_session(recording: Recording, runner: str) -> dict[str, Suite]:
     results = recording.results
     found = {
-        session.id: Suite(str(session.info.get("runner", runner)), session.started_us)
-        for session in results.sessions
+        one.id: Suite(str(one.info.get("runner", runner)), one.started_us, one.finished_us)
+        for one in results.sessions
     }
     for problem in results.collection:
         suite = found.setdefault(problem.session, Suite(runner))
@@ -144,13 +145,13 @@ def command_case(recording: Recording) -> Case:
     return Case(
         manifest.command.runner,
         shlex.join(manifest.command.argv),
-        duration_us(recording),
+        run_duration_us(recording),
         () if status.state == Status.PASSED else (mark,),
         outputs=recording.results.run_output_offsets,
     )
 
 
-def duration_us(recording: Recording) -> int:
+def run_duration_us(recording: Recording) -> int:
     """How long the run took, as far as it came."""
     known = recording.manifest.duration_us
     return recording.results.last_ts_us if known is None else known

@@ -35,11 +35,11 @@ CONTEXT = {"help_option_names": ["-h", "--help"]}
 class Commands(typer.core.TyperGroup):
     """The group of all commands; one is imported only when it is asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:
         """Return the names in the order of the help."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
         """Import one command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
@@ -49,7 +49,7 @@ class Commands(typer.core.TyperGroup):
         app.command(cmd_name, context_settings=settings)(module.command)
         return typer.main.get_command(app)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -116,9 +116,9 @@ def _after_dashes(words: list[str]) -> list[str]:
 
 def _command(words: list[str], ui: Ui) -> int:
     try:
-        code = program().main(
-            _after_dashes(words), prog_name="bundle", standalone_mode=False, obj=ui
-        )
+        main_command = program()
+        words = _after_dashes(words)
+        code = main_command.main(words, prog_name="bundle", standalone_mode=False, obj=ui)
     except typer.Exit as end:
         return end.exit_code
     return code if isinstance(code, int) else 0

@@ -91,36 +91,27 @@ KEYS: dict[str, Key] = {
 
 
 def load(
-    start: Path,
-    env: Mapping[str, str],
-    options: Mapping[str, object] | None = None,
-    *,
-    user_file: Path | None = None,
+    start: Path, env: Mapping[str, str], options: Mapping[str, object] | None = None
 ) -> Configuration:
     """Return the values in force in a directory.
 
-    `options` are those of the command line by key, where None is not given. `user_file` is the
-    user's file (`find_user_file`), or None where none is to be read. Raises UsageError at the first
-    thing that is wrong.
+    `options` are those of the command line by key, where None is not given. Raises UsageError at
+    the first thing that is wrong.
     """
-    configuration, problems = load_leniently(start, env, options, user_file=user_file)
+    configuration, problems = load_leniently(start, env, options)
     if problems:
         raise problems[0]
     return configuration
 
 
 def load_leniently(
-    start: Path,
-    env: Mapping[str, str],
-    options: Mapping[str, object] | None = None,
-    *,
-    user_file: Path | None = None,
+    start: Path, env: Mapping[str, str], options: Mapping[str, object] | None = None
 ) -> tuple[Configuration, list[UsageError]]:
     """Return the values in force as far as they can be read, and what is wrong with the rest."""
     loading = _Loading(env)
+    user_file, project_file = find_user_file(env), nearest_pyproject(start)
     if user_file is not None:
         loading.take_file(user_file)
-    project_file = nearest_pyproject(start)
     if project_file is not None:
         loading.take_file(project_file, TABLE)
     for name in KEYS:

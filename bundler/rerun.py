@@ -16,7 +16,7 @@ first run of a chain: what is in neither is unknown.
 
 Unknown after R is not tracked: it is in neither set. What R could not collect (a file that does not
 import) did not pass, and neither did the tests that were known in it. Such a node is outstanding as
-if it were a test, and leaves when something is collected from it.
+if it were a test, and leaves when a test in it is selected again.
 
 A test that stands in several places (two sessions, repeated ids) stands in the worst one that says
 something about it: not passed, then passed, then skipped, then deselected. A skip is no worse than
@@ -221,14 +221,15 @@ class _Sight:
 
     def node_place(self, node: str) -> Place:
         """Return the row of a node that could not be collected before, and did not fail again."""
-        if node in self.collected:
+        if node in self.selected:
             return Place.PASSED
         return Place.SKIPPED if node in self.skipped else Place.ABSENT
 
     @cached_property
-    def collected(self) -> set[str]:
-        """Every node that something was collected from."""
-        return {node for test_id in self.seen for node in self._around(test_id)}
+    def selected(self) -> set[str]:
+        """Every node in which a test was selected, or left out because it had passed."""
+        selected = (one for one, place in self.seen.items() if place is not Place.DESELECTED)
+        return {node for test_id in selected for node in self._around(test_id)}
 
     def _around(self, test_id: str) -> Iterator[str]:
         """Yield every node that a test could lie in, itself and the root of the tree included."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.configuration import (
@@ -39,15 +39,20 @@ def write_user(project: Path, text: str) -> Path:
     return path
 
 
-def problem(start: Path, env: Mapping[str, str] | None = None, **more: object) -> UsageError:
+def given(project: Path, **env: str) -> dict[str, str]:
+    """An environment in which the user's file is `config.toml` beside the project, if there."""
+    return {"BUNDLE_CONFIG": str(project.parent / "config.toml"), **env}
+
+
+def problem(project: Path, options: Mapping[str, object] | None = None, **env: str) -> UsageError:
     with pytest.raises(UsageError) as raised:
-        load(start, env or {}, **more)  # type: ignore[arg-type]
+        load(project, given(project, **env), options)
     assert raised.value.exit_code == 2
     return raised.value
 
 
 def test_where_nothing_is_written_the_defaults_are_in_force(project: Path) -> None:
-    values = load(project, {})
+    values = load(project, given(project))
     assert values == Configuration()
     assert (values.keep_runs, values.keep_bytes, values.keep_days) == (100, 10**9, 30)
     assert {origin for _, _, origin in values.explain()} == {"default"}
@@ -57,9 +62,8 @@ def test_each_source_wins_over_the_one_before(project: Path) -> None:
     sources: list[tuple[str, object]] = []
 
     def in_force(**more: object) -> None:
-        options = {"keep_runs": more.get("option")}
-        env = {"BUNDLE_KEEP_RUNS": str(more.get("env", ""))}
-        values = load(project, env, options, user_file=project.parent / "config.toml")
+        env = given(project, BUNDLE_KEEP_RUNS=str(more.get("env", "")))
+        values = load(project, env, {"keep_runs": more.get("option")})
         origin = {name: where for name, _, where in values.explain()}["keep_runs"]
         sources.append((origin, values.keep_runs))
 
@@ -81,7 +85,7 @@ def test_each_source_wins_over_the_one_before(project: Path) -> None:
 
 def test_what_was_not_given_overrides_nothing(project: Path) -> None:
     write_project(project, "seed = 7\nrecord = false")
-    values = load(project, {"BUNDLE_SEED": "", "SEED": "8"}, {"seed": None, "record": None})
+    values = load(project, given(project, BUNDLE_SEED="", SEED="8"), {"seed": None, "record": None})
     assert (values.seed, values.record) == (7, False)
 
 
@@ -89,9 +93,9 @@ def test_the_nearest_pyproject_is_read_and_no_other(project: Path) -> None:
     write_project(project, "seed = 7")
     inner = project / "a" / "b"
     inner.mkdir(parents=True)
-    assert load(inner, {}).seed == 7
+    assert load(inner, given(project)).seed == 7
     (project / "a" / "pyproject.toml").write_text("[project]\nname = 'a'\n")
-    assert load(inner, {}).seed is None
+    assert load(inner, given(project)).seed is None
     assert nearest_pyproject(inner) == project / "a" / "pyproject.toml"
 
 
@@ -126,7 +130,7 @@ def test_the_nearest_pyproject_is_read_and_no_other(project: Path) -> None:
 )
 def test_what_a_key_takes_in_a_file(project: Path, line: str, name: str, value: object) -> None:
     write_project(project, line)
-    assert getattr(load(project, {}), name) == value
+    assert getattr(load(project, given(project)), name) == value
 
 
 @pytest.mark.parametrize(
@@ -147,8 +151,8 @@ def test_what_a_key_takes_in_a_file(project: Path, line: str, name: str, value: 
 def test_what_a_variable_and_an_option_take(
     project: Path, name: str, text: str, value: object
 ) -> None:
-    assert getattr(load(project, {variable(name): text}), name) == value
-    assert getattr(load(project, {}, {name: text}), name) == value
+    assert getattr(load(project, given(project, **{variable(name): text})), name) == value
+    assert getattr(load(project, given(project), {name: text}), name) == value
 
 
 @pytest.mark.parametrize(
@@ -198,7 +202,7 @@ def test_a_value_of_another_kind_is_an_error_that_says_what_was_expected(
 def test_a_variable_or_an_option_of_another_kind_is_an_error_that_names_it(
     project: Path, name: str, text: str
 ) -> None:
-    in_env = problem(project, {variable(name): text})
+    in_env = problem(project, None, **{variable(name): text})
     assert in_env.message.startswith(f"{variable(name)} is {text!r}, not ")
     as_option = problem(project, options={name: text})
     assert as_option.message.startswith(f"--{name.replace('_', '-')} is ")
@@ -225,7 +229,7 @@ def test_a_misspelt_key_is_an_error_that_suggests_the_right_one(
 
 def test_a_key_like_no_other_is_told_what_keys_there_are(project: Path) -> None:
     user = write_user(project, "xyzzy = 1")
-    error = problem(project, user_file=user)
+    error = problem(project)
     assert error.message == f"{user} xyzzy is not a key"
     assert all(name in error.hint for name in KEYS)
 
@@ -235,7 +239,7 @@ def test_the_tables_of_runners_pass_through(project: Path) -> None:
     path = write_project(
         project, '[tool.bundle.runners.nose]\nids = "new"\nanything = [1, {a = 2}]'
     )
-    values = load(project, {}, user_file=user)
+    values = load(project, given(project))
     assert values.runners == {
         "mocha": {"start": "mocha"},
         "nose": {"ids": "new", "anything": [1, {"a": 2}]},
@@ -253,33 +257,33 @@ def test_runners_that_are_no_tables_are_an_error(project: Path, text: str) -> No
 
 
 def test_a_pager_is_the_users_to_choose_and_not_the_projects(project: Path) -> None:
-    user = write_user(project, 'pager = "less"')
-    assert load(project, {}, user_file=user).pager == "less"
+    write_user(project, 'pager = "less"')
+    assert load(project, given(project)).pager == "less"
     path = write_project(project, 'pager = "sh -c evil"')
     error = problem(project)
     assert error.message == f"{path} [tool.bundle] pager is not for a project to set"
-    assert load_leniently(project, {}, user_file=user)[0].pager == "less"
+    assert load_leniently(project, given(project))[0].pager == "less"
 
 
 def test_a_path_is_relative_to_what_names_it(project: Path) -> None:
     inner = project / "inner"
     inner.mkdir()
     write_project(project, 'store = "../runs"')
-    assert load(inner, {}).store == project.parent / "runs"
-    assert load(inner, {"BUNDLE_STORE": "runs"}).store == inner / "runs"
-    user = write_user(project, 'store = "mine"')
-    assert load(project.parent, {}, user_file=user).store == project.parent / "mine"
-    assert load(inner, {"BUNDLE_STORE": str(project)}).store == project
+    assert load(inner, given(project)).store == project.parent / "runs"
+    assert load(inner, given(project, BUNDLE_STORE="runs")).store == inner / "runs"
+    write_user(project, 'store = "mine"')
+    assert load(project.parent, given(project)).store == project.parent / "mine"
+    assert load(inner, given(project, BUNDLE_STORE=str(project))).store == project
 
 
 def test_a_tilde_is_the_home_of_the_environment_that_was_given(project: Path) -> None:
     name = "USERPROFILE" if os.name == "nt" else "HOME"
     write_project(project, 'store = "~/runs"')
     home = project.parent / "home"
-    assert load(project, {name: str(home)}).store == home / "runs"
-    assert "store is '~/runs', not a path" in problem(project, {}).message
+    assert load(project, given(project, **{name: str(home)})).store == home / "runs"
+    assert "store is '~/runs', not a path" in problem(project).message
     write_project(project, 'store = "~other"')
-    assert load(project, {name: str(home)}).store == project / "~other"
+    assert load(project, given(project, **{name: str(home)})).store == project / "~other"
 
 
 @pytest.mark.parametrize(
@@ -301,19 +305,15 @@ def test_a_broken_file_is_one_clear_error(project: Path, content: bytes, message
 
 
 def test_a_file_that_cannot_be_read_is_one_clear_error(project: Path) -> None:
-    error = problem(project, user_file=project)
+    error = problem(project, BUNDLE_CONFIG=str(project))
     assert error.message.startswith(f"{project} cannot be read: ")
-
-
-def test_a_file_that_is_not_there_is_no_error(project: Path) -> None:
-    assert load(project, {}, user_file=project / "none.toml") == Configuration()
 
 
 def test_leniently_what_is_right_is_in_force_and_what_is_wrong_is_told(project: Path) -> None:
     user = write_user(project, "keep_runs =")
     path = write_project(project, "kep_runs = 1\nkeep_days = 3\nseed = true\noutput_limit = 9")
     values, problems = load_leniently(
-        project, {"BUNDLE_KEEP_DAYS": "many", "BUNDLE_RECORD": "no"}, user_file=user
+        project, given(project, BUNDLE_KEEP_DAYS="many", BUNDLE_RECORD="no")
     )
     assert (values.keep_days, values.output_limit, values.record) == (3, 9, False)
     assert (values.keep_runs, values.seed) == (100, None)
@@ -325,8 +325,10 @@ def test_leniently_what_is_right_is_in_force_and_what_is_wrong_is_told(project: 
     ]
 
 
-@settings(deadline=None)
-@given(st.binary(max_size=40), st.dictionaries(st.sampled_from([*map(variable, KEYS)]), st.text()))
+@hypothesis.settings(deadline=None)
+@hypothesis.given(
+    st.binary(max_size=40), st.dictionaries(st.sampled_from([*map(variable, KEYS)]), st.text())
+)
 def test_leniently_nothing_at_all_fails(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, env: dict[str, str]
 ) -> None:
@@ -334,7 +336,7 @@ def test_leniently_nothing_at_all_fails(
     (project / "pyproject.toml").write_bytes(b"[tool.bundle]\n" + content)
     user = project / "config.toml"
     user.write_bytes(content)
-    values, problems = load_leniently(project, env, user_file=user)
+    values, problems = load_leniently(project, {**env, "BUNDLE_CONFIG": str(user)})
     assert isinstance(values, Configuration)
     assert all(isinstance(one, UsageError) for one in problems)
 

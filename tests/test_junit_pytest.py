@@ -8,20 +8,21 @@ pytest repeats the whole report, and the text of a `skipped`.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from builders import a_recording
-from probe_driver import Workshop, missing, pytest_version
-from test_junit import exported
 
 from bundler.formats.junit_cases import shortened
-from bundler.manifest import RunStatus
 
+PYTHON = os.environ.get("PROBE_PYTHON", sys.executable)
 OWN_WORDS = ("test_a.f", "test_no_fixture")
 OUTCOMES = ("failure", "error", "skipped")
 
@@ -169,23 +170,52 @@ Facts = tuple[Any, ...]
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Workshop:
-    return Workshop(tmp_path)
+def suite(tmp_path: Path) -> Suite:
+    return Suite(tmp_path)
 
 
-def both(
-    workshop: Workshop, files: dict[str, str], *args: str, logging: str = "all"
-) -> tuple[list[ET.Element], list[ET.Element]]:
-    """Pytest's cases and ours, of one run."""
-    workshop.lay(files)
-    document = workshop.place / "pytest.xml"
-    keep = ("-o", f"junit_logging={logging}", f"--junitxml={document}")
-    ran = workshop.probed("-p", "no:cacheprovider", *keep, *args)
-    status = RunStatus("passed" if ran.exit_code == 0 else "failed", exit_code=ran.exit_code)
-    recording = a_recording(workshop.log.read_bytes(), status=status)
-    (theirs,) = ET.parse(document).getroot()
-    (ours,) = ET.fromstring(exported(recording))
-    return theirs.findall("testcase"), ours.findall("testcase")
+@dataclass
+class Suite:
+    """A place where suites are run by pytest under `bundle run`, in the interpreter PYTHON."""
+
+    place: Path
+
+    def run(
+        self, files: dict[str, str], *args: str, logging: str = "all"
+    ) -> tuple[list[ET.Element], list[ET.Element]]:
+        """Pytest's cases and ours, of one run."""
+        for name, content in files.items():
+            path = self.place / "suite" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content, encoding="utf-8")
+        theirs, ours = self.place / "theirs.xml", self.place / "ours.xml"
+        keep = ("-p", "no:cacheprovider", "-o", f"junit_logging={logging}", f"--junitxml={theirs}")
+        ended = self._bundle("run", "--", PYTHON, "-m", "pytest", *keep, *args)
+        assert "bundle: " in ended.stderr, ended.stderr
+        assert self._bundle("export", "--to", "junit", "-o", str(ours)).returncode == 0
+        return _cases(theirs), _cases(ours)
+
+    def _bundle(self, *words: str) -> subprocess.CompletedProcess[str]:
+        env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        return subprocess.run(
+            [sys.executable, "-m", "bundler", *words],
+            cwd=self.place / "suite",
+            env={**env, "BUNDLE_STORE": str(self.place / "store")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+
+def _cases(document: Path) -> list[ET.Element]:
+    (suite,) = ET.parse(document).getroot()
+    return suite.findall("testcase")
+
+
+def has(module: str) -> bool:
+    """Whether PYTHON can import a module."""
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([PYTHON, "-c", code]).returncode == 0
 
 
 def facts(case: ET.Element, *, output: bool = True) -> Facts:
@@ -225,34 +255,34 @@ def assert_same(theirs: list[ET.Element], ours: list[ET.Element], *, output: boo
         assert abs(float(one.attrib["time"]) - float(other.attrib["time"])) < 0.002
 
 
-def test_every_outcome_is_as_pytest_writes_it(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, {"tests/test_a.py": OUTCOME_SUITE}, "--doctest-modules")
+def test_every_outcome_is_as_pytest_writes_it(suite: Suite) -> None:
+    theirs, ours = suite.run({"tests/test_a.py": OUTCOME_SUITE}, "--doctest-modules")
     assert len(ours) == 24
     assert_same(theirs, ours)
 
 
-def test_without_logging_only_our_output_is_more(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, {"test_a.py": OUTCOME_SUITE}, logging="no")
+def test_without_logging_only_our_output_is_more(suite: Suite) -> None:
+    theirs, ours = suite.run({"test_a.py": OUTCOME_SUITE}, logging="no")
     assert_same(theirs, ours, output=False)
     assert not any(case.find("system-out") is not None for case in theirs)
     assert sum(case.find("system-out") is not None for case in ours) == 8
 
 
-def test_every_name_is_as_pytest_writes_it(workshop: Workshop) -> None:
+def test_every_name_is_as_pytest_writes_it(suite: Suite) -> None:
     files = {"tests/deep/test_a.py": NAME_SUITE, "doc.txt": ">>> 1 + 1\n2\n"}
-    theirs, ours = both(workshop, files, "--doctest-glob=*.txt")
+    theirs, ours = suite.run(files, "--doctest-glob=*.txt")
     assert len(ours) == 21
     assert_same(theirs, ours)
 
 
-def test_what_was_not_collected_is_as_pytest_writes_it(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, COLLECTION, "--continue-on-collection-errors")
+def test_what_was_not_collected_is_as_pytest_writes_it(suite: Suite) -> None:
+    theirs, ours = suite.run(COLLECTION, "--continue-on-collection-errors")
     assert len(ours) == 4
     assert_same(theirs, ours)
 
 
-def test_a_test_that_never_ran_is_a_case_more_than_pytest_has(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, COLLECTION)
+def test_a_test_that_never_ran_is_a_case_more_than_pytest_has(suite: Suite) -> None:
+    theirs, ours = suite.run(COLLECTION)
     *same, never = ours
     assert_same(theirs, same)
     assert facts(never)[:3] == (
@@ -262,8 +292,8 @@ def test_a_test_that_never_ran_is_a_case_more_than_pytest_has(workshop: Workshop
     )
 
 
-def test_a_long_message_is_cut_where_pytest_cuts_it(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, {"test_a.py": LONG_SUITE})
+def test_a_long_message_is_cut_where_pytest_cuts_it(suite: Suite) -> None:
+    theirs, ours = suite.run({"test_a.py": LONG_SUITE})
     for one, other in zip(theirs, ours, strict=True):
         message, cut = (case.find("failure").get("message") for case in (one, other))  # type: ignore[union-attr]
         assert message is not None and cut is not None
@@ -272,27 +302,27 @@ def test_a_long_message_is_cut_where_pytest_cuts_it(workshop: Workshop) -> None:
         assert cut.endswith("; full report in element text]")
 
 
-@pytest.mark.skipif(pytest_version() < (9,), reason="pytest has subtests since 9.0")
-def test_subtests_are_as_pytest_writes_them(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, {"test_a.py": SUBTEST_SUITE})
+@pytest.mark.skipif(not has("_pytest.subtests"), reason="pytest has subtests since 9.0")
+def test_subtests_are_as_pytest_writes_them(suite: Suite) -> None:
+    theirs, ours = suite.run({"test_a.py": SUBTEST_SUITE})
     kinds = {"test_fails": ["failure"] * 2, "test_passes": [], "test_skips": ["skipped"]}
     assert _kinds(theirs) == _kinds(ours) == kinds
     assert facts(ours[0]) == facts(theirs[0])
 
 
-@pytest.mark.skipif(bool(missing("xdist")), reason="pytest-xdist is not installed")
-def test_the_cases_of_workers_are_as_pytest_writes_them(workshop: Workshop) -> None:
+@pytest.mark.skipif(not has("xdist"), reason="pytest-xdist is not installed")
+def test_the_cases_of_workers_are_as_pytest_writes_them(suite: Suite) -> None:
     files = {"test_a.py": OUTCOME_SUITE, "test_b.py": NAME_SUITE}
-    theirs, ours = both(workshop, files, "-n2")
+    theirs, ours = suite.run(files, "-n2")
     assert len(ours) == 23 + 20
     assert _counted(ours) == _counted(theirs)
     workers = {one.attrib["value"] for case in ours for one in _named(case, "bundle.worker")}
     assert workers == {"gw0", "gw1"}
 
 
-@pytest.mark.skipif(bool(missing("xdist")), reason="pytest-xdist is not installed")
-def test_a_worker_that_died_is_an_error_in_both(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, {"test_a.py": CRASH_SUITE}, "-n1")
+@pytest.mark.skipif(not has("xdist"), reason="pytest-xdist is not installed")
+def test_a_worker_that_died_is_an_error_in_both(suite: Suite) -> None:
+    theirs, ours = suite.run({"test_a.py": CRASH_SUITE}, "-n1")
     died = [case for case in ours if case.get("name") == "test_dies"]
     assert [e.attrib for case in died for e in case.iter("error")] == [
         {
@@ -306,9 +336,9 @@ def test_a_worker_that_died_is_an_error_in_both(workshop: Workshop) -> None:
     assert next(kinds) == next(kinds)
 
 
-@pytest.mark.skipif(bool(missing("pytest_rerunfailures")), reason="no pytest-rerunfailures")
-def test_a_test_that_was_repeated_is_one_case_like_pytests_last(workshop: Workshop) -> None:
-    theirs, ours = both(workshop, {"test_a.py": FLAKY_SUITE}, "--reruns", "2")
+@pytest.mark.skipif(not has("pytest_rerunfailures"), reason="no pytest-rerunfailures")
+def test_a_test_that_was_repeated_is_one_case_like_pytests_last(suite: Suite) -> None:
+    theirs, ours = suite.run({"test_a.py": FLAKY_SUITE}, "--reruns", "2")
     assert len(ours) == 3
     last = {case.attrib["name"]: case for case in theirs}
     # Which attempts pytest's time and output are of depends on the version of the plugin.

@@ -128,7 +128,7 @@ def _only(ran: Ran, name: str) -> dict[str, object]:
             "setup",
             "FixtureLookupError",
             "fixture 'nowhere' not found",
-            33,
+            31,
         ),
     ],
 )

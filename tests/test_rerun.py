@@ -167,10 +167,11 @@ def test_a_file_that_can_be_collected_again_is_no_longer_outstanding_but_its_tes
         [line("CollectionFailed", "a.py", failures=[])],
         [line("CollectionSkipped", "a.py", reason="no numpy")],
         [collected("b.py::t"), *a_test("b.py::t")],
+        [left_out("a.py::t")],
     ],
-    ids=["nothing seen", "failed again", "skipped itself", "other files only"],
+    ids=["nothing seen", "failed again", "skipped itself", "other files only", "deselected"],
 )
-def test_a_file_that_was_not_collected_stays_outstanding(lines: list[bytes]) -> None:
+def test_a_file_of_which_nothing_was_selected_stays_outstanding(lines: list[bytes]) -> None:
     before = State(outstanding=frozenset({"a.py"}), uncollected=frozenset({"a.py"}))
     after = state_after(before, saw(*lines))
     assert after.uncollected == {"a.py"}

@@ -74,7 +74,7 @@ def expected_after(passing: set[str], outstanding: set[str], run: Run) -> tuple[
     known = passing | outstanding
     bad |= broken | {test for test in known if test.partition("::")[0] in broken}
     gone = {test for test in known - fate.keys() if test.partition("::")[0] in whole}
-    mended = {file for file in FILES if file in whole}
+    mended = {file for file in whole if set(run[file].values()) != {"deselected"}}
     return (passing - gone - bad) | good, (outstanding - good - mended) | bad
 
 

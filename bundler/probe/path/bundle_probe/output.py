@@ -34,7 +34,9 @@ def pieces(content, room):
         yield from _chunks(raw, is_text, 0)
         return
     head = _boundary(raw, room // 2, is_text)
-    tail = _boundary(raw, len(raw) - (room - room // 2), is_text)
+    tail = len(raw) - (room - room // 2)
+    while is_text and tail < len(raw) and raw[tail] & 0xC0 == 0x80:
+        tail += 1
     yield from _chunks(raw[:head], is_text, 0)
     yield from _chunks(raw[tail:], is_text, tail - head)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bundler import probe, pruning, recorder
 from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
+from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.results import NOT_PASSING, Results, Status, Verdict
 from bundler.runners import process
@@ -124,7 +125,7 @@ def while_running(results: Results) -> str:
     if not running:
         return ""
     more = f" and {len(running) - 1} more" if len(running) > 1 else ""
-    return f", while running {running[0]}{more}"
+    return f", while running {one_line(running[0])}{more}"
 
 
 def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:

@@ -39,6 +39,7 @@ class Place:
         return {
             **kept,
             "BUNDLE_STORE": str(self.store),
+            "BUNDLE_CONFIG": str(self.store / "no configuration.toml"),
             "PYTHONPATH": HERE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "100",

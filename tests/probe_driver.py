@@ -113,7 +113,12 @@ class Workshop:
     def read(self, ran: Ran | None = None) -> Ran:
         """Read the log, to what else is known of a run."""
         ran = ran or Ran(0, "", "")
-        return Ran(ran.exit_code, ran.stdout, ran.stderr, list(PlainLog(self.log).lines()))
+        return Ran(
+            ran.exit_code,
+            ran.stdout,
+            ran.stderr,
+            list(PlainLog(lambda: self.log.open("rb")).lines()),
+        )
 
     def _run(
         self,

@@ -114,7 +114,8 @@ def last_lines(execution: Execution) -> list[str]:
         running = while_running(results)
         lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
     red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
-    total = f"{len(results.tests)} tests, {red} not passing, " if results.tests else ""
+    tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
+    total = f"{tests}, {red} not passing, " if results.tests else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
 

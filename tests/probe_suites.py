@@ -336,13 +336,13 @@ _PRINTED = (
                def pytest_runtest_teardown(item):
                    item.add_report_section("call", "stdout", "lone \udc80 surrogate")
                """)}),
-    _three("a_section_of_its_own", 'pass', THREE_PASSED,
+    _suite("a_section_of_its_own", 'def test_it(): print("said")', {"test_it": "passed"},
            also={"conftest.py": dedent("""
                import pytest
                @pytest.hookimpl(hookwrapper=True)
-               def pytest_runtest_makereport(item):
+               def pytest_runtest_makereport(item, call):
                    outcome = yield
-                   outcome.get_result().sections.append(("Screenshots", "none"))
+                   outcome.get_result().sections.append(("Screenshots", f"of {call.when}"))
                """)}),
     _three("properties", "pass", THREE_PASSED,
            also={"conftest.py": dedent("""

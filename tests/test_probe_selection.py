@@ -50,7 +50,7 @@ def left_out(ran: Ran) -> list[tuple[str, list[str]]]:
 
 
 def test_what_is_passing_is_left_out(shop: Workshop) -> None:
-    ran = run(shop, deselect=ids("bd"))
+    ran = run(shop, "-W", "error", deselect=ids("bd"))
     assert started(ran) == ids("ac")
     assert left_out(ran) == [("passing", ids("bd"))]
     assert "4 items / 2 deselected / 2 selected" in ran.stdout

@@ -358,6 +358,8 @@ _PRINTED = (
     _three("warnings", 'import warnings; warnings.warn("old"); warnings.warn("old")', THREE_PASSED),
     _three("a_message_without_end", 'raise ValueError("x" * 3_000_000 + "the end")',
            {**THREE_PASSED, "test_it": "failed"}, 1, args=("--tb=short",)),
+    _three("a_message_of_control_characters", r'raise ValueError("\x01" * 400_000)',
+           {**THREE_PASSED, "test_it": "failed"}, 1, args=("--tb=short",)),
     _three("an_exception_without_words", "raise type('Mute', (Exception,), "
            "{'__str__': lambda self: 1 / 0, '__repr__': lambda self: 1 / 0})",
            {**THREE_PASSED, "test_it": "failed"}, 1),

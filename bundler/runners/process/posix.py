@@ -171,8 +171,7 @@ class _Run:
             keys.ignore()
 
     def _see_to_keys(self, keys: Keys, readable: set[int], writable: set[int]) -> None:
-        screen = self._wiring.terminals[0]
-        if screen.ended or screen.closed:
+        if self._wiring.terminals[0].finished:
             # Nobody holds the command's terminal, and it still runs: with our own terminal as it
             # was, its keys are signals to us again, and they are passed on. Or ours is gone, and
             # the command's has to hang up.

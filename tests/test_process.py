@@ -330,7 +330,7 @@ def test_a_reader_that_left_breaks_the_very_next_write(tmp_path: Path) -> None:
     time.sleep(0.2)
     assert process.stdin is not None
     process.stdin.write(b"go\n")
-    process.stdin.close()
+    process.stdin.flush()
     assert process.wait(timeout=10) == -signal.SIGPIPE
     assert finish(process)[1] == b""
 

@@ -637,6 +637,20 @@ posix._channel = fail
     assert "Too many open files" in ended(tmp_path / "r")["recording_error"]
 
 
+@pytest.mark.parametrize("call", ["pipe", "fork"])
+def test_a_system_without_room_for_a_process_is_named(tmp_path: Path, call: str) -> None:
+    prepare = f"""
+import os
+def fail():
+    raise OSError(24, "Too many open files")
+os.{call} = fail
+"""
+    process = start(tmp_path / "r", "true", prepare=prepare)
+    assert finish(process) == (b"", b"")
+    assert process.returncode == 126
+    assert ended(tmp_path / "r")["error"] == "true: too many open files"
+
+
 def test_idling_costs_next_to_nothing_and_is_told_four_times_a_second(tmp_path: Path) -> None:
     prepare = """
 import atexit, resource

@@ -49,8 +49,11 @@ def run_with_poll(
     """Do what `bundler.runners.process.run` says."""
     guest = Guest(on_output, on_idle)
     with contextlib.ExitStack() as stack:
-        # First, so that no signal can end us while our terminal is raw.
-        signals = stack.enter_context(Signals())
+        try:
+            # First, so that no signal can end us while our terminal is raw.
+            signals = stack.enter_context(Signals())
+        except OSError as error:
+            return _not_started(argv[0], error)
         wiring = _connect_or_leave(streams, guest)
         stack.callback(wiring.close)
         launch = Launch(
@@ -103,16 +106,14 @@ class _Run:
         try:
             self._pid, report = start(launch)
         except OSError as error:
-            return self._not_started(NOT_EXECUTABLE, f"{launch.argv[0]}: {error.strerror}".lower())
+            return _not_started(launch.argv[0], error)
         self._signals.begin(self._pid, shares_terminal=self._wiring.keys is None)
         self._wiring.started()
         failed = failure(report)
         while not self._finished():
             self._turn()
         self._flush()
-        if failed is not None:
-            return self._not_started(*failed)
-        return self._ended()
+        return self._ended() if failed is None else self._not_started(*failed)
 
     def _turn(self) -> None:
         """Wait until something happens, and see to it."""
@@ -227,6 +228,12 @@ class _Run:
     def _received(self) -> tuple[str, ...]:
         keys = self._wiring.keys
         return (*self._signals.forwarded, *(keys.noticed if keys is not None else ()))
+
+
+def _not_started(name: str, error: OSError) -> Exit:
+    """The system has no room for another process, or for the two descriptors that it takes."""
+    why = f"{name}: {(error.strerror or str(error)).lower()}"
+    return Exit(code=NOT_EXECUTABLE, signal=None, started=False, error=why)
 
 
 def _connect_or_leave(streams: tuple[int, int, int], guest: Guest) -> _Wiring:

@@ -626,10 +626,10 @@ settings["on_output"] = fail
 
 def test_without_a_descriptor_left_the_command_gets_our_own_streams(tmp_path: Path) -> None:
     prepare = """
-from bundler.runners.process import posix
+from bundler.runners.process import wiring
 def fail(*_, **__):
     raise OSError(24, "Too many open files")
-posix._channel = fail
+wiring._channel = fail
 """
     process = start(tmp_path / "r", "sh", "-c", "echo still; exit 6", prepare=prepare)
     assert finish(process) == (b"still\n", b"")

@@ -45,7 +45,7 @@ def judge(ending: Ending | None, results: Results, *, runner: str = "command") -
 
 
 def _state(ending: Ending, results: Results, runner: str) -> tuple[Status, str | None]:
-    if ending.forwarded:
+    if ending.forwarded and not _ended_by_itself(ending, results):
         return Status.CANCELLED, f"stopped by {ending.forwarded[0]}"
     unfinished = [session for session in results.sessions if not session.finished]
     if unfinished:
@@ -57,6 +57,13 @@ def _state(ending: Ending, results: Results, runner: str) -> tuple[Status, str |
     if runner == "pytest" and not results.sessions and ending.exit_code in (2, 3, 4, 5):
         return PYTEST_STATUS[ending.exit_code], None
     return (Status.PASSED if ending.exit_code == 0 else Status.FAILED), None
+
+
+def _ended_by_itself(ending: Ending, results: Results) -> bool:
+    """Whether it went on to its ordinary end: Ctrl-C at a prompt of pdb stops nothing."""
+    if ending.signal is not None or any(not session.finished for session in results.sessions):
+        return False
+    return ending.exit_code in ((0, 1, 5) if results.sessions else (0,))
 
 
 def _vanished(ending: Ending) -> str | None:

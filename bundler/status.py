@@ -77,10 +77,8 @@ def _of_session(
 ) -> tuple[Status, str | None]:
     if session.reason is not None and session.exit_status not in (0, 1):
         broken = any(problem.outcome is Verdict.ERRORED for problem in results.collection)
-        state = Status.COLLECTION_FAILED if broken else Status.CANCELLED
-        if session.exit_status == 3:
-            state = Status.INTERNAL_ERROR
-        return state, session.reason
+        other = Status.INTERNAL_ERROR if session.exit_status == 3 else Status.CANCELLED
+        return Status.COLLECTION_FAILED if broken else other, session.reason
     if session.exit_status != exit_code:
         # make or nox gave another code than the pytest inside: both are the truth.
         return (Status.PASSED if exit_code == 0 else Status.FAILED), session.reason

@@ -30,6 +30,7 @@ def begin(config, told):
     session = Session(recorder, config)
     if settings.selection is not None:
         chosen = selection.Selection(settings.selection, session.deselecting)
+        recorder.restore = chosen.restore
         config.pluginmanager.register(chosen, "bundle_probe_selection")
     recorder.log.open_or_disarm()
     config.pluginmanager.register(session, "bundle_probe_session")

@@ -175,10 +175,10 @@ def begin(
         seed_imposed=request.seed_imposed,
         created_at=_now(),
         command=Command(
-            argv=redact_argv(list(request.argv)),
-            cwd=str(request.cwd),
+            argv=[as_text(word) for word in redact_argv(list(request.argv))],
+            cwd=as_text(str(request.cwd)),
             runner=request.runner,
-            project=str(store.project),
+            project=as_text(str(store.project)),
             added=request.added,
         ),
         status=RunStatus("running"),
@@ -210,6 +210,11 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "selection": str(selection) if selection.exists() else None,
         }
     )
+
+
+def as_text(word: str) -> str:
+    """Return a word of the system as text: bytes that are not UTF-8 are shown as escapes."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 class _BoundedOutput:

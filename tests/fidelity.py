@@ -30,7 +30,9 @@ from bundler.results import TestResult, Verdict
 
 OUTPUT_LIMIT = 10 * 1024 * 1024
 SECTION = re.compile(r"Captured (stdout|stderr|log) (setup|call|teardown)")
-BUNDLE = [sys.executable, "-m", "bundler"]
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bundler.cli import main; main()"
+BUNDLE = [sys.executable, "-c", START, str(Path(__file__).parent.parent)]
+"""`bundle` of this checkout, installed or not, without a path that the tests would inherit."""
 
 
 @dataclass
@@ -210,8 +212,8 @@ def main() -> int:
     for difference in compared.differences[:50]:
         print(difference)
     print(
-        f"{compared.tests} tests, exit code {compared.exit_code}, "
-        f"{len(compared.differences)} differences"
+        f"tests: {compared.tests}, exit code {compared.exit_code}, "
+        f"differences: {len(compared.differences)}"
     )
     return 1 if compared.differences else 0
 

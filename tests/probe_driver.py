@@ -113,7 +113,12 @@ class Workshop:
     def read(self, ran: Ran | None = None) -> Ran:
         """Read the log, to what else is known of a run."""
         ran = ran or Ran(0, "", "")
-        return Ran(ran.exit_code, ran.stdout, ran.stderr, list(PlainLog(self.log).lines()))
+        return Ran(
+            ran.exit_code,
+            ran.stdout,
+            ran.stderr,
+            list(PlainLog(lambda: self.log.open("rb")).lines()),
+        )
 
     def _run(
         self,
@@ -162,7 +167,7 @@ def clean_environment() -> dict[str, str]:
     """This process's environment without what would change pytest."""
     hidden = ("PYTEST", "PYTHON", "BUNDLE", "COV_", "FORCE_COLOR", "CI")
     env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-    return {**env, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
+    return {**env, "PYTHONHASHSEED": "0", "COLUMNS": "100"}
 
 
 def unmet(needs: tuple[str, ...]) -> list[str]:

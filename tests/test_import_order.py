@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.junit_cases",),
     ("formats.*",),
     ("store",),
+    ("pruning",),
     ("runners",),
     ("runners.process",),
     ("runners.*",),

@@ -17,6 +17,7 @@ from bundler.manifest import Command, RunStatus, encode_document
 from bundler.recording import Recording
 
 GOLDEN = Path(__file__).parent / "golden" / "junit"
+UPDATING = bool(os.environ.get("BUNDLE_UPDATE_GOLDEN"))
 FAILED = RunStatus("failed", exit_code=1)
 CALL = {"phase": "call", "message": "assert 1 == 2", "type": "AssertionError", "traceback": "E 1"}
 SETUP = {"phase": "setup", "message": "RuntimeError: s", "traceback": "E s"}
@@ -467,9 +468,9 @@ def every_verdict() -> Recording:
 
 @pytest.mark.parametrize("dialect", junit.DIALECTS)
 def test_every_verdict_looks_as_it_did(dialect: str) -> None:
-    """`UPDATE_GOLDEN=1 pytest tests/test_junit.py` writes the files anew."""
+    """`BUNDLE_UPDATE_GOLDEN=1 pytest tests/test_junit.py` writes the files anew."""
     golden = GOLDEN / f"{dialect}.xml"
     found = exported(every_verdict(), dialect)
-    if os.environ.get("UPDATE_GOLDEN"):
+    if UPDATING:
         golden.write_bytes(found)
     assert found.decode() == golden.read_text(encoding="utf-8")

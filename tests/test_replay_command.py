@@ -262,3 +262,12 @@ def test_a_hundred_thousand_tests_are_shown_in_seconds(tmp_path: Path) -> None:
     # A second and a half on a quiet machine; the bound is for a loaded one.
     assert time.monotonic() - begin < 20
     assert ended.stdout.count(b"PASS [") == 100_000
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is of Linux")
+def test_a_full_disk_is_one_sentence_and_exit_code_two(tmp_path: Path) -> None:
+    path = str(on_disk(all_passed(), tmp_path / "run"))
+    with Path("/dev/full").open("w") as full:
+        ended = bundle("replay", path, stdout=full.fileno())
+    assert ended.returncode == 2
+    assert ended.stderr == b"error: stdout cannot be written: No space left on device\n"

@@ -42,7 +42,7 @@ class Attempt:
         self.durations = ""
         self.failures = []
         self.subtest_failures = 0
-        self.sections = 0
+        self.sections = []
         self.states = None
         self.used = {}
 
@@ -107,9 +107,10 @@ class Attempts:
             # After the death of a worker another one repeats the test, and only this tells.
             attempt.number = max(attempt.number, getattr(item, "execution_count", 0))
         self._going_on[node_id] = attempt
-        self._write_start(attempt)
         if item is not None:
+            # First, because it is obeyed where nothing can be recorded.
             self._take_states(attempt)
+        self._write_start(attempt)
         return attempt
 
     def _take_states(self, attempt):
@@ -157,17 +158,26 @@ class Attempts:
             # Its start was not seen: it was set up in a child process (pytest-forked).
             attempt = self._begin(None, report.nodeid)
         is_subtest = report.__class__ is not _TestReport and _is_subtest(report)
-        if len(report.sections) != attempt.sections:
+        if report.sections:
             self._write_output(attempt, report, is_subtest)
         if is_subtest:
             self._take_subtest(attempt, report)
         elif attempt.open:
             when, outcome = report.when, report.outcome
+            if when not in output.PHASES:
+                self._crash(attempt, report)
+                return
             attempt.durations += f',"{when}_us":{_microseconds(report.duration)}'
             if outcome != "passed" or hasattr(report, "wasxfail"):
                 self._judge(attempt, report)
             if when == "teardown" or outcome in _RETRIED:
                 self._finish(attempt, report, will_retry=outcome in _RETRIED)
+
+    def _crash(self, attempt, report):
+        """Take the report that pytest-forked makes of a child process that died."""
+        attempt.outcome = "crashed"
+        attempt.failures.append(failures.failure(report, "call", self._recorder))
+        self._finish(attempt, report, will_retry=False)
 
     def _judge(self, attempt, report):
         outcome, when = report.outcome, report.when
@@ -260,12 +270,12 @@ class Attempts:
         )
 
     def _write_output(self, attempt, report, is_subtest):
-        sections = report.sections
-        # A report repeats the sections of the reports before it; a subtest's own come on top.
-        known = attempt.sections if attempt.sections <= len(sections) else 0
+        if not attempt.durations and not _has_all(report.sections, attempt.sections):
+            attempt.sections = []  # it was the attempt before that wrote these
+        new = _without_known(report.sections, attempt.sections)
         if not is_subtest:
-            attempt.sections = len(sections)
-        for title, content in sections[known:]:
+            attempt.sections = attempt.sections + new
+        for title, content in new:
             stream, phase = output.place(shown(title), report.when)
             content = shown(content)
             used = attempt.used.get(stream, 0)
@@ -283,6 +293,22 @@ class Attempts:
             f',"data":{attempt.key},"stream":{quote(clip(stream, 1024))},"phase":{quote(phase)}'
             f",{field}{cut}}}}}\n"
         )
+
+
+def _without_known(sections, known):
+    """Return the sections that are new: a report repeats those of the reports before it."""
+    known = list(known)
+    new = []
+    for section in sections:
+        if section in known:
+            known.remove(section)
+        else:
+            new.append(section)
+    return new
+
+
+def _has_all(sections, known):
+    return len(_without_known(sections, known)) == len(sections) - len(known)
 
 
 def _fail_by_subtests(attempt):

@@ -57,7 +57,7 @@ def shown(value):
 
 def clip(text, limit):
     """Return text of at most about `limit` bytes, its middle cut, saying how much is gone."""
-    if len(text) * 4 <= limit:
+    if len(text) * 6 <= limit:  # a lone surrogate becomes six bytes
         return text
     raw = text.encode("utf-8", "backslashreplace")
     if len(raw) <= limit:

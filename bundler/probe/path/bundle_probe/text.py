@@ -51,7 +51,7 @@ def shown(value):
     """Return any object as text, whatever its own `__str__` does."""
     try:
         return value if isinstance(value, str) else str(value)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 

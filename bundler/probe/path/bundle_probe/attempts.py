@@ -2,6 +2,8 @@
 
 An attempt begins in the first hook that is given the item, `pytest_runtest_setup`, before any
 fixture is set up, and ends with the report of its teardown, or with a report that says `rerun`.
+There the states of the random generators are taken, and, at the first attempt, set where a rerun
+says so; those of an attempt that does not pass are written before its end (GeneratorState).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from .text import clip, encode, quote, shown, test_id
 _LIMITS = (failures.TRACEBACK_BYTES, 64 * 1024, 4 * 1024, 256)
 _PROPERTIES = 1000
 _RETRIED = ("rerun", "retried")
+_BAD = ("failed", "errored", "timed_out")
 _TestReport = pytest.TestReport
 
 
@@ -23,7 +26,7 @@ class Attempt:
 
     __slots__ = (
         "durations", "failures", "fields", "item", "key", "node_id", "number", "occurrence",
-        "open", "order", "outcome", "reason", "sections", "subtest_failures", "used",
+        "open", "order", "outcome", "reason", "sections", "states", "subtest_failures", "used",
     )  # fmt: skip
 
     def __init__(self, item, node_id, number, occurrence, order):
@@ -40,6 +43,7 @@ class Attempt:
         self.failures = []
         self.subtest_failures = 0
         self.sections = []
+        self.states = None
         self.used = {}
 
 
@@ -49,6 +53,7 @@ class Attempts:
     def __init__(self, recorder, config):
         self.log = recorder.log
         self._recorder = recorder
+        self._generators = recorder.generators
         self._going_on = {}
         self._last = None
         self._order = 0
@@ -102,8 +107,27 @@ class Attempts:
             # After the death of a worker another one repeats the test, and only this tells.
             attempt.number = max(attempt.number, getattr(item, "execution_count", 0))
         self._going_on[node_id] = attempt
+        if item is not None:
+            # First, because it is obeyed where nothing can be recorded.
+            self._take_states(attempt)
         self._write_start(attempt)
         return attempt
+
+    def _take_states(self, attempt):
+        if self._recorder.restore and attempt.number == 1:
+            self._restore(test_id(attempt.node_id))
+        if not self._recorder.settings.impose:
+            attempt.states = self._generators.take()
+
+    def _restore(self, known):
+        states = self._recorder.restore.get(known)
+        try:
+            if states is not None:
+                self._generators.set(states)
+        except Exception as error:
+            words = f"the generators could not be set: {type(error).__name__}: {shown(error)}"
+            data = {"warning": "NotRestored", "message": clip(words, 4096)}
+            self._recorder.event("Warning", "log", data["message"], data, "WARN", known)
 
     def _write_start(self, attempt):
         recorder, log = self._recorder, self.log
@@ -181,6 +205,8 @@ class Attempts:
             self._last = attempt
         if attempt.subtest_failures and attempt.outcome == "passed":
             _fail_by_subtests(attempt)
+        if attempt.outcome in _BAD and attempt.states is not None:
+            self._write_states(attempt)
         if attempt.outcome == "passed" and not report.user_properties:
             self.log.write(self._end(attempt, "INFO", "", will_retry))
             return
@@ -188,6 +214,16 @@ class Attempts:
         self._recorder.write_first_that_fits(lines)
         if attempt.failures:
             self.log.sync()
+
+    def _write_states(self, attempt):
+        log, states = self.log, self._generators.document(attempt.states)
+        if states is not None:
+            log.write(
+                f'{{"v":1,"ts_us":{log.now_us()},"level":"INFO","category":"test"'
+                f',"event":"GeneratorState"{attempt.fields}{log.thread_id()}'
+                f',"message":"random generators at the start","data":{attempt.key}'
+                f',"states":{states}}}}}\n'
+            )
 
     def _long_end(self, attempt, report, will_retry, limit):
         found = encode([failures.clipped(one, limit) for one in attempt.failures])

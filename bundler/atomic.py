@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from bundler.errors import OutputError
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
@@ -30,6 +32,24 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def output(name: str) -> Iterator[IO[bytes]]:
+    """Open what a person named to write to: a file, whole or not at all, or a device or a pipe.
+
+    A symbolic link is written through. Raises OutputError where it refuses.
+    """
+    path = Path(name)
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                yield file
+        else:
+            with replacing(path.resolve()) as file:
+                yield file
+    except OSError as error:
+        raise OutputError(f"{name} cannot be written: {error.strerror}") from None
 
 
 def write(path: Path, content: bytes) -> None:

@@ -364,12 +364,20 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
-def pack(directory: Path, target: IO[bytes]) -> RunManifest:
-    """Write a bundle directory as one zip: the same tree, the same names, the same bytes each time.
+def pack(path: Path, target: IO[bytes]) -> RunManifest:
+    """Write a bundle as one zip: the same tree, the same names, the same bytes each time.
 
     A bundle whose recorder vanished is sealed first; one that is live is packed as it stands now.
-    Raises DamagedRecording where there is no bundle, OSError where it cannot be written.
+    Raises what reading it raises, and OSError where it cannot be written.
     """
+    if not path.is_dir():
+        recording = read(path)
+        write_zip(((name, recording.files[name]) for name in recording.files), target)
+        return recording.manifest
+    return _pack_directory(path, target)
+
+
+def _pack_directory(directory: Path, target: IO[bytes]) -> RunManifest:
     recording = read_directory(directory)
     if not recording.live and (directory / LOG).exists():
         seal_abandoned(directory)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bundler import probe, pruning, recorder
 from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
+from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.results import NOT_PASSING, Results, Status, Verdict
 from bundler.runners import process
@@ -67,6 +68,8 @@ def record(
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
     )
+    if ended.recording_error is not None:
+        recording.disarm(ended.recording_error)
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))
@@ -113,7 +116,8 @@ def last_lines(execution: Execution) -> list[str]:
         running = while_running(results)
         lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
     red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
-    total = f"{len(results.tests)} tests, {red} not passing, " if results.tests else ""
+    tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
+    total = f"{tests}, {red} not passing, " if results.tests else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
 
@@ -124,7 +128,7 @@ def while_running(results: Results) -> str:
     if not running:
         return ""
     more = f" and {len(running) - 1} more" if len(running) > 1 else ""
-    return f", while running {running[0]}{more}"
+    return f", while running {one_line(running[0])}{more}"
 
 
 def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:

@@ -25,6 +25,7 @@ from bundler import pruning
 from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
+from bundler.escapes import one_line
 from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Request
@@ -139,9 +140,11 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan) -> in
     after = chains.child_chain(recorded.manifest.run_id, chain, results).state
     known = {test.test_id for test in results.tests}
     known |= {one.test_id for one in results.deselected}
-    gone = [one for one in planned.expected if one not in known and one not in after.outstanding]
-    _list(ui, "gone", gone)
+    known |= chain.state.uncollected
+    _list(ui, "not here any more", [one for one in planned.expected if one not in known])
     _list(ui, "still outstanding", sorted(after.outstanding))
+    if not after.outstanding:
+        ui.status("bundle: nothing is outstanding")
     ran = any(test.attempts for test in results.tests)
     return rerun_exit_code(leave(execution), after.outstanding, ran)
 
@@ -151,7 +154,7 @@ def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
         return
     ui.status(f"bundle: {len(ids)} {what}:")
     for one in ids[:MOST_LISTED]:
-        ui.status(f"  {one}")
+        ui.status(f"  {one_line(one)}")
     if len(ids) > MOST_LISTED:
         ui.status(f"  and {len(ids) - MOST_LISTED} more")
 
@@ -163,7 +166,8 @@ def _first_lines(rerun: Rerun, state: State) -> list[str]:
         f"{len(state.passing)} passing left out; started by {rerun.start.origin}"
     ]
     if rerun.start.not_applied:
-        lines.append(f"bundle: not applied: {' '.join(rerun.start.not_applied)}")
+        words = " ".join(map(one_line, rerun.start.not_applied))
+        lines.append(f"bundle: not applied: {words}")
     return lines
 
 

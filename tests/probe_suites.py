@@ -336,13 +336,13 @@ _PRINTED = (
                def pytest_runtest_teardown(item):
                    item.add_report_section("call", "stdout", "lone \udc80 surrogate")
                """)}),
-    _three("a_section_of_its_own", 'pass', THREE_PASSED,
+    _suite("a_section_of_its_own", 'def test_it(): print("said")', {"test_it": "passed"},
            also={"conftest.py": dedent("""
                import pytest
                @pytest.hookimpl(hookwrapper=True)
-               def pytest_runtest_makereport(item):
+               def pytest_runtest_makereport(item, call):
                    outcome = yield
-                   outcome.get_result().sections.append(("Screenshots", "none"))
+                   outcome.get_result().sections.append(("Screenshots", f"of {call.when}"))
                """)}),
     _three("properties", "pass", THREE_PASSED,
            also={"conftest.py": dedent("""
@@ -357,6 +357,8 @@ _PRINTED = (
                """)}),
     _three("warnings", 'import warnings; warnings.warn("old"); warnings.warn("old")', THREE_PASSED),
     _three("a_message_without_end", 'raise ValueError("x" * 3_000_000 + "the end")',
+           {**THREE_PASSED, "test_it": "failed"}, 1, args=("--tb=short",)),
+    _three("a_message_of_control_characters", r'raise ValueError("\x01" * 400_000)',
            {**THREE_PASSED, "test_it": "failed"}, 1, args=("--tb=short",)),
     _three("an_exception_without_words", "raise type('Mute', (Exception,), "
            "{'__str__': lambda self: 1 / 0, '__repr__': lambda self: 1 / 0})",

@@ -233,7 +233,12 @@ def test_output_that_is_not_unicode_comes_back_as_it_was(run: Run) -> None:
 
 def test_a_section_of_its_own_is_kept_under_its_title(run: Run) -> None:
     pieces = run("a_section_of_its_own").probed.named("TestOutput")
-    assert {(p["stream"], p["text"]) for p in pieces} == {("Screenshots", "none")}
+    assert [(p["stream"], p["phase"], p["text"]) for p in pieces] == [
+        ("Screenshots", "setup", "of setup"),
+        ("stdout", "call", "said\n"),
+        ("Screenshots", "call", "of call"),
+        ("Screenshots", "teardown", "of teardown"),
+    ]
 
 
 def test_a_message_without_end_keeps_its_beginning_and_its_end(run: Run) -> None:
@@ -261,6 +266,17 @@ def test_a_warning_is_kept_once_for_each_place(run: Run) -> None:
     assert (data["warning"], data["message"], data["file"]) == ("UserWarning", "old", "test_it.py")
 
 
+def test_of_warnings_without_end_the_first_are_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    shop.lay({
+        "test_it.py": "import warnings\ndef test_it():\n"
+        "    for number in range(5003): warnings.warn(f'number {number}')\n"
+    })  # fmt: skip
+    told = shop.probed("-q").named("Warning")
+    assert len(told) == 5001
+    assert told[-1]["message"] == "3 further warnings were not recorded"
+
+
 def test_each_attempt_has_its_number_and_says_whether_another_follows(run: Run) -> None:
     ran = run("reruns").probed
     ends = [
@@ -286,6 +302,7 @@ def test_every_attempt_is_started_and_has_its_own_output(run: Run) -> None:
     assert mine == [
         ("TestStarted", 1),
         ("TestOutput", 1),
+        ("GeneratorState", 1),
         ("TestFinished", 1),
         ("TestStarted", 2),
         ("TestOutput", 2),

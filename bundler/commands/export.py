@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Collection
-from pathlib import Path
 from typing import Annotated, Any, Protocol, cast
 
 import typer
 
 from bundler import atomic
-from bundler.errors import OutputError, UsageError
+from bundler.errors import UsageError
 from bundler.formats import WRITERS, Target
 from bundler.recording import Recording
 from bundler.store import open_recording
@@ -61,7 +60,8 @@ def command(
     else:
         # Read first, so that an error of reading is not taken for one of writing.
         _ = recording.results
-        _to_file(output, recording, writer, options)
+        with atomic.output(output) as file:
+            writer.write(recording, file, **options)
     return 0
 
 
@@ -113,17 +113,3 @@ def _to_stdout(
     except BrokenPipeError:
         return
     stream.flush()
-
-
-def _to_file(output: str, recording: Recording, writer: Writer, options: dict[str, str]) -> None:
-    """A file appears whole or not at all; a device or a pipe is only written to."""
-    path = Path(output)
-    try:
-        if path.exists() and not path.is_file():
-            with path.open("wb") as file:
-                writer.write(recording, file, **options)
-        else:
-            with atomic.replacing(path.resolve()) as file:
-                writer.write(recording, file, **options)
-    except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror}") from None

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from bundler import atomic, bundle
-from bundler.errors import OutputError
 from bundler.store import directory_of
 from bundler.terminal import Ui
 
@@ -39,13 +38,9 @@ def command(
     if target == "-":
         bundle.pack(directory, sys.stdout.buffer)
         return 0
-    try:
-        with atomic.replacing(Path(target)) as file:
-            manifest = bundle.pack(directory, file)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}") from None
-    size = Path(target).stat().st_size
-    ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state}), {size:,} bytes")
+    with atomic.output(target) as file:
+        manifest = bundle.pack(directory, file)
+    ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state})")
     ui.result(target)
     return 0
 

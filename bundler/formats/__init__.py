@@ -17,6 +17,7 @@ the format has dialects: `DIALECTS`, the default first, and the keyword `dialect
 """
 
 READERS: tuple[str, ...] = (
+    "bundler.formats.junit_reader",
     "bundler.formats.go_test",
     "bundler.formats.reportlog",
 )

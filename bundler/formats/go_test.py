@@ -59,7 +59,8 @@ _KEPT = 200  # lines of what a package printed, for the case that it fails witho
 def recognises(head: bytes) -> bool:
     """Whether these are the first bytes of such a log; a build may have printed before it."""
     return any(
-        str(one.get("Action")) in _ACTIONS and ({"Package", "Test", "ImportPath", "Time"} & one.keys())
+        str(one.get("Action")) in _ACTIONS
+        and ({"Package", "Test", "ImportPath", "Time"} & one.keys())
         for one in first_objects(head)
     )
 

@@ -6,7 +6,7 @@ import signal as signals
 from dataclasses import dataclass
 
 from bundler.manifest import RunStatus
-from bundler.results import Results, Session, Status, Verdict
+from bundler.results import RED, Results, Session, Status, Verdict
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,24 @@ def _of_session(
     return PYTEST_STATUS.get(
         exit_code if exit_code is not None else 1, Status.FAILED
     ), session.reason
+
+
+def infer(results: Results) -> RunStatus:
+    """Return how a run ended of which only the log is known: nobody saw an exit code.
+
+    Red tests, or a session that said so, make it failed; a session without an end, interrupted.
+    """
+    sessions = results.sessions
+    if any(not session.finished for session in sessions):
+        reason = "the recording ends in the middle of its tests"
+        return RunStatus(Status.INTERRUPTED, reason=reason)
+    broken = any(problem.outcome is Verdict.ERRORED for problem in results.collection)
+    red = any(verdict in RED for verdict in results.counts)
+    if broken and not results.tests:
+        return RunStatus(Status.COLLECTION_FAILED)
+    if red or broken or any(session.exit_status not in (None, 0) for session in sessions):
+        return RunStatus(Status.FAILED)
+    return RunStatus(Status.PASSED if results.tests else Status.NO_TESTS)
 
 
 def signal_name(number: int | None) -> str | None:

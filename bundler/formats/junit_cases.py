@@ -189,7 +189,7 @@ def address(test_id: str) -> tuple[str, str]:
 def test_cases(test: TestResult, runner: str = "pytest") -> Iterator[Case]:
     """Yield the one case of a test, or the two where its call failed and then its teardown."""
     is_pytest = runner == "pytest"
-    classname, name = address(test.test_id) if is_pytest else _plain_address(test.test_id)
+    classname, name = _ADDRESSES.get(runner, _plain_address)(test.test_id)
     properties = _properties(test)
     last = test.attempts[-1] if test.attempts else None
     *firsts, (final_us, final) = parts(last)
@@ -226,6 +226,15 @@ def _plain_address(test_id: str) -> tuple[str, str]:
     """Other runners have no path in the names of their tests."""
     classname, _, name = test_id.rpartition("::")
     return classname, name
+
+
+def _nextest_address(test_id: str) -> tuple[str, str]:
+    """nextest's own report has the binary and the test."""
+    binary_id, _, name = test_id.partition(" ")
+    return binary_id, name
+
+
+_ADDRESSES = {"pytest": address, "nextest": _nextest_address}
 
 
 def _properties(test: TestResult) -> tuple[tuple[str, str], ...]:

@@ -38,7 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundle",),
     ("verification", "translation"),
     ("formats",),
-    ("formats.junit_cases",),
+    ("formats.junit_cases", "formats.nextest_store", "formats.nextest_statuses"),
     ("formats.*",),
     ("opening",),
     ("store",),

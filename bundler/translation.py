@@ -46,17 +46,14 @@ from bundler.recording import Recording
 from bundler.results import Failure, Verdict
 from bundler.seeds import show_seed
 from bundler.status import infer
+from bundler.times import UNKNOWN_TIME
 
 RUN_IDS = uuid.UUID("6d1f0d0e-3f5c-5c1b-9a55-4f6b6f0c2b7d")
 """The name space of the run ids of foreign recordings."""
 
-UNKNOWN_TIME = "1970-01-01T00:00:00Z"
-"""When a run started whose recording does not say it."""
-
 MAX_TEST_ID = 32 * 1024
 MAX_MESSAGE = 1000
 OUTPUT_BYTES = 64 * 1024
-LAST_SECOND = 253402300799  # 9999-12-31, the last that RFC 3339 can write
 
 _IN_MEMORY = 8 << 20
 _CHUNK = 256 * 1024
@@ -129,10 +126,13 @@ class Translation:
         self._write("RunStarted", "run", "run started", data, seed=seed, ts_us=0)
 
     def session_started(self, runner: str, *, ts_us: int | None = None, **info: Any) -> str:
-        """Begin a session and return its id; `info` is as `bundler.events` lists it, and more."""
+        """Begin a session and return its id; `info` is as `bundler.events` lists it.
+
+        More may be in it; what is None is left out.
+        """
         self._sessions += 1
         session = f"{self._sessions:08x}"
-        data = {"session": session, "runner": runner, **info}
+        data = {"session": session, "runner": runner, **_without_none(**info)}
         self._write("SessionStarted", "run", f"{runner} started", data, ts_us=ts_us)
         return session
 
@@ -491,59 +491,6 @@ def digest_of(source: IO[bytes] | Members) -> str:
             while chunk := member.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def microseconds(value: object) -> int | None:
-    """Return a number of seconds (a number, or a text as XML has it) in microseconds.
-
-    None where it is none, negative, not finite, or more than a hundred years.
-    """
-    if isinstance(value, str):
-        # Maven Surefire writes the time of a long test with a separator: 1,234.5
-        text = value.strip().replace(",", "") if "." in value else value.strip().replace(",", ".")
-        try:
-            value = float(text)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return round(value * 1_000_000) if 0 <= value < 100 * 366 * 86400 else None
-
-
-def rfc3339(epoch_us: int) -> str:
-    """Return a time since 1970 in UTC, as manifests have it; 1970 where it is out of range."""
-    from datetime import UTC, datetime, timedelta
-
-    if not 0 <= epoch_us <= LAST_SECOND * 1_000_000:
-        return UNKNOWN_TIME
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=epoch_us)
-    return moment.isoformat().replace("+00:00", "Z")
-
-
-def epoch_microseconds(text: object) -> int | None:
-    """Return an ISO 8601 time in microseconds since 1970; without a zone it is taken for UTC.
-
-    None where the text is no such time.
-    """
-    from datetime import UTC, datetime, timedelta
-
-    if not isinstance(text, str):
-        return None
-    # Go writes nanoseconds, and fewer digits where they are zero; Python takes three or six.
-    trimmed = re.sub(
-        r"\.([0-9]+)", lambda m: f".{m[1][:6]:0<6}", text.strip().replace("Z", "+00:00"), count=1
-    )
-    try:
-        moment = datetime.fromisoformat(trimmed)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    try:
-        epoch = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    except OverflowError:
-        return None
-    return epoch if epoch >= 0 else None
 
 
 def _line(event: str, *, data: dict[str, Any], test_id: str | None, **fields: Any) -> bytes:

@@ -22,10 +22,10 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "schema", "probe"),
-    ("documents", "names", "limits", "events", "seeds"),
+    ("documents", "names", "limits", "events", "seeds", "times"),
     ("results",),
     ("manifest", "eventlog"),
-    ("status", "recording"),
+    ("status", "recording", "json_lines"),
     ("rerun", "tree", "retention"),  # pure decisions
     ("chain", "scope"),
     ("zip_records", "directory_reader"),
@@ -38,7 +38,12 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundle",),
     ("verification", "translation"),
     ("formats",),
-    ("formats.junit_cases", "formats.nextest_store", "formats.nextest_statuses"),
+    (
+        "formats.junit_cases",
+        "formats.nextest_statuses",
+        "formats.nextest_store",
+        "formats.pytest_longrepr",
+    ),
     ("formats.*",),
     ("opening",),
     ("store",),

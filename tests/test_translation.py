@@ -12,14 +12,8 @@ from bundler.manifest import RunStatus
 from bundler.recording import Recording
 from bundler.results import Failure, Verdict
 from bundler.store import Store
-from bundler.translation import (
-    UNKNOWN_TIME,
-    Execution,
-    Translation,
-    epoch_microseconds,
-    microseconds,
-    rfc3339,
-)
+from bundler.times import UNKNOWN_TIME, epoch_microseconds, microseconds, rfc3339
+from bundler.translation import Execution, Translation
 
 
 def a_translation(content: bytes = b"the file") -> Translation:

@@ -506,7 +506,7 @@ def _microseconds(duration: dict[str, Any]) -> int:
 
 
 def _rfc3339(text: str) -> str:
-    from bundler.translation import epoch_microseconds, rfc3339
+    from bundler.times import epoch_microseconds, rfc3339
 
     epoch_us = epoch_microseconds(text)
     return rfc3339(-1 if epoch_us is None else epoch_us)

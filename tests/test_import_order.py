@@ -28,6 +28,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("status", "recording"),
     ("rerun", "tree", "retention"),  # pure decisions
     ("chain", "scope"),
+    ("repro", "divergence", "environment_difference", "comparison"),
+    ("sighting",),
     ("zip_records", "directory_reader"),
     ("zip_reader", "zip_writer"),
     ("archive",),
@@ -52,6 +54,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recorder",),
     ("execution",),
     ("rerunning",),
+    ("reproduction",),
+    ("repro_report",),
     ("commands",),
     ("commands.*",),
     ("pytest_plugin",),

@@ -302,6 +302,7 @@ def test_every_attempt_is_started_and_has_its_own_output(run: Run) -> None:
     assert mine == [
         ("TestStarted", 1),
         ("TestOutput", 1),
+        ("GeneratorState", 1),
         ("TestFinished", 1),
         ("TestStarted", 2),
         ("TestOutput", 2),

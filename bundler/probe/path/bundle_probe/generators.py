@@ -17,6 +17,7 @@ there, once it was seen that this gives what `getstate` gives, and only under a 
 from __future__ import annotations
 
 import binascii
+import importlib
 import random
 import struct
 import sys
@@ -33,7 +34,7 @@ _NUMPY = "numpy.random.mtrand"
 
 
 class Memory:
-    """The numbers of `random`'s generator where they lie; there is one only where that is proven."""
+    """The numbers of a generator where they lie; `memory_of` makes it only where that is proven."""
 
     def __init__(self, generator, view):
         self._generator = generator  # keeps it where it is
@@ -86,9 +87,7 @@ class Generators:
     def take_random(self):
         """Return the state of `random`."""
         memory = self._memory
-        return (
-            self._getstate() if memory is None else (memory.copy(), self._random.gauss_next)
-        )
+        return self._getstate() if memory is None else (memory.copy(), self._random.gauss_next)
 
     def take_numpy(self):
         """Return the state of numpy's legacy generator, or None where it is not imported."""
@@ -119,7 +118,7 @@ class Generators:
     def set_numpy(self, state):
         """Set the state of numpy's legacy generator. Raises ImportError where there is none."""
         if _NUMPY not in self._modules:
-            import numpy.random  # noqa: F401 (it was imported when the state was taken)
+            importlib.import_module(_NUMPY)  # it was there when the state was taken
         self._modules[_NUMPY]._rand.set_state(state)
 
     def document(self, states):

@@ -60,12 +60,13 @@ class Session(Collection):
     def _start(self):
         config, manager = self._config, self._config.pluginmanager
         leads = manager.hasplugin("dsession")
-        self._write_start(leads)
         if leads:
             part = workers.Controller(self._recorder, self._troubles)
             manager.register(part, "bundle_probe_controller")
         else:
             manager.register(Attempts(self._recorder, config), "bundle_probe_attempts")
+        # Last: what a rerun asks for is done where nothing can be written, too.
+        self._write_start(leads)
 
     def _write_start(self, leads):
         data = _description(self._config, self._recorder, leads)

@@ -2,8 +2,8 @@
 
 BUNDLE_PROBE is JSON: `v` (1), `run_id`, `directory`, `log` (absolute path of events.ndjson),
 `t0_ns` (the monotonic clock at the start of the run), `seed_hex` (the root seed), `path` (what was
-put on PYTHONPATH), `output_limit` (bytes a stream of a test), `selection` (a file, or null), `impose` (whether every test
-is seeded; false where it is not there).
+put on PYTHONPATH), `output_limit` (bytes a stream of a test), `selection` (a file, or null),
+`impose` (whether every test is seeded).
 """
 
 from __future__ import annotations

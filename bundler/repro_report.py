@@ -14,7 +14,7 @@ from bundler.look import Look, Style
 from bundler.repro import Conclusion, ReproVerdict, Rung, Seen, plain_line
 from bundler.reproduction import Bench, hash_seed_of, parting_of
 from bundler.seeds import show_seed
-from bundler.sighting import Original
+from bundler.sighting import Original, aliases
 
 MOST_DIFFERENCES = 12
 MOST_IDS = 20
@@ -88,7 +88,7 @@ def plain_command(report: Report, conclusion: Conclusion) -> str:
         ids = [target.test_id]
     if conclusion.rung is Rung.FULL:
         return plain_line([], variables, bench.kit.start.argv[_arguments_at(bench) :])
-    return plain_line(ids, variables, bench.more)
+    return plain_line([aliases(one)[-1] for one in ids], variables, bench.more)
 
 
 def _arguments_at(bench: Bench) -> int:
@@ -146,8 +146,6 @@ def _lines(report: Report, original: Original, conclusion: Conclusion, look: Loo
         yield "  where the executions part:"
         yield from (f"  {one_line(line)}" for line in parting_lines(parting, "recorded", "here"))
     yield f"  without bundle:  {one_line(plain_command(report, conclusion))}"
-    if original.target.test_id in report.bench.states:
-        yield "    (which does not set the random generators to their recorded states)"
     yield ""
 
 
@@ -195,6 +193,8 @@ def _environment_lines(report: Report, look: Look) -> Iterator[str]:
     refused = [*report.bench.kit.start.not_applied, *taken.refused]
     if refused:
         yield f"Not applied: {one_line(' '.join(refused[:MOST_IDS]))}"
+    if report.bench.states:
+        yield "The random generators were set as recorded; pytest alone does not do that."
     for note in report.bench.notes:
         yield f"Note: {note}"
 

@@ -37,7 +37,7 @@ from bundler.repro import BudgetSpent, Conclusion, Rung, Seen, Sight, Trial, lad
 from bundler.rerunning import Start
 from bundler.runners import pytest as pytest_runner
 from bundler.seeds import hash_seed
-from bundler.sighting import Original, look
+from bundler.sighting import Original, aliases, look
 from bundler.status import Ending
 from bundler.store import Store
 from bundler.terminal import Ui
@@ -243,10 +243,12 @@ def _words(bench: Bench, trial: Trial) -> list[str]:
 
 
 def _documents(bench: Bench, original: Original, trial: Trial) -> dict[str, bytes]:
-    ids = list(trial.before)
+    wanted = list(trial.before)
     if trial.rung not in (Rung.FULL, Rung.COLLECTION):
-        ids.append(original.target.test_id)
-    states = {one: bench.states[one] for one in ids if one in bench.states}
+        wanted.append(original.target.test_id)
+    kept = [one for one in wanted if one in bench.states]
+    states = {alias: bench.states[one] for one in kept for alias in aliases(one)}
+    ids = [alias for one in wanted for alias in aliases(one)]
     document: dict[str, Any] = {"version": 1, "deselect": [], "only": ids, "order": ids}
     if states:
         document["restore"] = states

@@ -7,6 +7,7 @@ failure of its own; that it died is its fingerprint.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from bundler.results import (
 )
 
 DIED = "died"
+_GROUPED = re.compile(r"(.+)@[\w.-]+", re.DOTALL)
 _ENDED_EARLY = {
     Status.USAGE_ERROR: "the runner refused its command line",
     Status.NOT_STARTED: "the command could not be started",
@@ -69,7 +71,8 @@ def look(results: Results, status: RunStatus, original: Original) -> tuple[Seen,
     target = original.target
     if target.collection:
         return _look_at_node(results, status, original)
-    attempts = [a for test in results.with_id(target.test_id) for a in test.attempts]
+    found = [test for name in aliases(target.test_id) for test in results.with_id(name)]
+    attempts = [attempt for test in found for attempt in test.attempts]
     if not attempts:
         return _why_not_executed(results, status, target.test_id)
     bad = [attempt for attempt in attempts if _is_bad(attempt)]
@@ -81,6 +84,15 @@ def look(results: Results, status: RunStatus, original: Original) -> tuple[Seen,
     if all(attempt.outcome is Verdict.SKIPPED for attempt in attempts):
         return Seen.NOTHING, f"it was skipped: {attempts[-1].reason or 'no reason given'}"
     return Seen.PASSED, f"it {(attempts[-1].outcome or Verdict.PASSED).value}"
+
+
+def aliases(test_id: str) -> tuple[str, ...]:
+    """Return a test's id, and the one it has outside of xdist's groups.
+
+    `--dist loadgroup` puts `@GROUP` behind an id, in the workers alone.
+    """
+    grouped = _GROUPED.fullmatch(test_id)
+    return (test_id, grouped[1]) if grouped else (test_id,)
 
 
 def fingerprints(attempt: Attempt) -> frozenset[str]:
@@ -209,9 +221,10 @@ def _why_not_executed(results: Results, status: RunStatus, test_id: str) -> tupl
             return Seen.NOTHING, f"{problem.node_id or 'its file'} could not be collected: {why}"
     if not results.sessions or Status(status.state) in _ENDED_EARLY:
         return Seen.NOTHING, _early(status)
-    if any(one.test_id == test_id for one in results.deselected):
+    names = aliases(test_id)
+    if any(one.test_id in names for one in results.deselected):
         return Seen.NOTHING, "the command's own options leave it out"
-    if results.with_id(test_id):
+    if any(results.with_id(name) for name in names):
         return Seen.NOTHING, f"the run ended before it: {status.reason or status.state}"
     return Seen.GONE, "the test is not there"
 

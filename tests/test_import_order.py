@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "escapes", "schema", "probe"),
     ("documents", "names", "limits", "events", "seeds"),
     ("results",),
-    ("manifest", "eventlog"),
+    ("manifest", "eventlog", "fingerprint"),
     ("status", "recording"),
     ("rerun", "tree", "retention"),  # pure decisions
     ("chain", "scope"),
@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("git", "machine"),
     ("environment", "kinds"),
     ("configuration",),
+    ("test_bundles",),
     ("bundle",),
     ("verification",),
     ("formats",),

@@ -68,6 +68,8 @@ def record(
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
     )
+    if ended.recording_error is not None:
+        recording.disarm(ended.recording_error)
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))

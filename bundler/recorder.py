@@ -92,7 +92,7 @@ class Recorder:
             try:
                 self._output.take(stream, chunk)
             except (OSError, ValueError) as error:
-                self._disarm(error)
+                self.disarm(error)
 
     def finish(self, ending: Ending) -> Recorded | None:
         """Finish the bundle and return it, or None where the recording failed."""
@@ -101,7 +101,7 @@ class Recorder:
                 self._thread.join(timeout=5)
             return self._finish(ending)
         except (OSError, ValueError) as error:
-            self._disarm(error)
+            self.disarm(error)
         finally:
             self._close()
         return None
@@ -162,9 +162,10 @@ class Recorder:
             path = self.live.directory / bundle.ENVIRONMENT
             atomic.write(path, encode_document(document))
         except (OSError, ValueError) as error:
-            self._disarm(error)
+            self.disarm(error)
 
-    def _disarm(self, error: Exception) -> None:
+    def disarm(self, error: Exception) -> None:
+        """Record no more; the first reason is kept."""
         if self.problem is None:
             self.problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
 
@@ -172,7 +173,7 @@ class Recorder:
         try:
             self.live.close()
         except OSError as error:
-            self._disarm(error)
+            self.disarm(error)
 
 
 def begin(

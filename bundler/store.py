@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from bundler import archive, bundle
+from bundler import bundle, opening
 from bundler.errors import (
     AmbiguousRun,
     BundleError,
@@ -238,21 +238,18 @@ def directory_of(name: str, *, store: Store | None = None) -> Path:
 
 
 def open_path(path: Path) -> Recording:
-    """Open a recording by its path; a pipe is spooled first."""
+    """Open a recording by its path, of whatever format; a pipe is spooled first."""
     if not path.exists():
         raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
     try:
-        if path.is_dir() or path.is_file():
-            return bundle.read(path)
-        with path.open("rb") as stream:
-            return open_stream(stream, where=str(path))
+        return opening.read_path(path)
     except OSError as error:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
 
 
 def open_stream(stream: IO[bytes], *, where: str) -> Recording:
-    """Open what comes through a pipe."""
-    return bundle.from_members(archive.open_zip(stream, where=where), where=where)
+    """Open what comes through a pipe, of whatever format."""
+    return opening.read_stream(stream, where=where)
 
 
 def _numbered(name: str) -> tuple[int, str]:

@@ -39,7 +39,7 @@ class Place:
         return {
             **kept,
             "BUNDLE_STORE": str(self.store),
-            "BUNDLE_CONFIG": str(self.store / "no configuration.toml"),
+            "BUNDLE_CONFIG": os.devnull,
             "PYTHONPATH": HERE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "100",

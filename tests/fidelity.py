@@ -24,15 +24,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from probe_driver import BUNDLE
+
 from bundler.bundle import read
 from bundler.recording import Recording
 from bundler.results import TestResult, Verdict
 
 OUTPUT_LIMIT = 10 * 1024 * 1024
 SECTION = re.compile(r"Captured (stdout|stderr|log) (setup|call|teardown)")
-START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bundler.cli import main; main()"
-BUNDLE = [sys.executable, "-c", START, str(Path(__file__).parent.parent)]
-"""`bundle` of this checkout, installed or not, without a path that the tests would inherit."""
 
 
 @dataclass

@@ -22,10 +22,10 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "schema", "probe"),
-    ("documents", "names", "limits", "events", "seeds"),
+    ("documents", "names", "limits", "events", "seeds", "times"),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
-    ("status", "recording"),
+    ("status", "recording", "json_lines"),
     ("rerun", "tree", "retention"),  # pure decisions
     ("chain", "scope"),
     ("zip_records", "directory_reader"),
@@ -37,10 +37,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("configuration",),
     ("test_bundles",),
     ("bundle",),
-    ("verification",),
+    ("verification", "translation"),
     ("formats",),
-    ("formats.junit_cases",),
+    ("formats.junit_cases", "formats.pytest_longrepr"),
     ("formats.*",),
+    ("opening",),
     ("store",),
     ("pruning",),
     ("runners",),

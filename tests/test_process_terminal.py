@@ -447,6 +447,12 @@ def test_a_background_job_that_stays_does_not_keep_us(screen: Screen) -> None:
     assert screen.shown == b"mine\r\n"
 
 
+def test_what_is_printed_right_after_the_end_is_shown_like_the_rest(screen: Screen) -> None:
+    assert screen.run("sh", "-c", "trap '' HUP; (sleep 0.1; echo late) & echo early") == 0
+    assert screen.shown == b"early\r\nlate\r\n"
+    assert screen.recorded("terminal") == b"early\nlate\n"
+
+
 # --- job control: a real shell on the terminal ---
 
 

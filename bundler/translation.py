@@ -1,0 +1,568 @@
+"""From a foreign recording to ours: what the reader of a format drives to say what it found.
+
+A reader walks through the foreign file once and calls a method for each thing that happened; each
+call is one event of ours, written to a temporary file that lives as long as the recording does. So
+memory is bounded whatever the length of the file, and what comes out is a `Recording` as any other.
+
+    translation = Translation(source, where=where, format="junit", runner="pytest")
+    translation.run_started(started_at="2026-01-02T03:04:05Z")
+    session = translation.session_started("pytest", runner_version="9.2.0")
+    attempt = Execution(session, "tests/test_a.py::test_x")
+    translation.test_started(attempt, ts_us=1200)
+    translation.test_output(attempt, "hello", stream="stdout")
+    translation.test_finished(attempt, Verdict.PASSED, call_us=350, ts_us=1550)
+    translation.session_finished(session, exit_status=0)
+    return translation.finished()
+
+The run id is made of the digest of the foreign file (UUID version 5), so that the same file is the
+same run wherever it is read. Times are microseconds since the run started; where a reader gives
+none, an event happens when the one before it did.
+
+What a reader module has: `NAME`, what a person calls the format; `recognises(head)`, whether the
+first bytes of a file are of it; `read(source, where=…)`. One that reads archives or directories has
+`recognises_members(members)` too. `bundler.formats.READERS` lists them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+import tempfile
+import uuid
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+import msgspec
+
+from bundler.archive import Members
+from bundler.errors import HostileRecording, OutputError
+from bundler.eventlog import PlainLog
+from bundler.events import decode_line, encode_line, text_fields
+from bundler.manifest import Command, Format, Log, Parent, RunManifest, RunStatus, to_document
+from bundler.recording import Recording
+from bundler.results import Failure, Verdict
+from bundler.seeds import show_seed
+from bundler.status import infer
+from bundler.times import UNKNOWN_TIME
+
+RUN_IDS = uuid.UUID("6d1f0d0e-3f5c-5c1b-9a55-4f6b6f0c2b7d")
+"""The name space of the run ids of foreign recordings."""
+
+MAX_TEST_ID = 32 * 1024
+MAX_MESSAGE = 1000
+OUTPUT_BYTES = 64 * 1024
+
+_IN_MEMORY = 8 << 20
+_CHUNK = 256 * 1024
+_SHORTER = (64 * 1024, 8 * 1024, 1024, 128)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_NO_MEMBERS: Mapping[str, bytes] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One attempt of one test: what each event about it names."""
+
+    session: str
+    test_id: str
+    attempt: int = 1
+    occurrence: int = 1
+    seed: int | None = None
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The KEY of `bundler.events`."""
+        occurrence = {"occurrence": self.occurrence} if self.occurrence != 1 else {}
+        return {"session": self.session, **occurrence, "attempt": self.attempt}
+
+
+class Translation:
+    """A recording in the making. `source` is hashed for the run id, and left at its start.
+
+    `run_id` is for a format that has one of its own; `files` are what the recording keeps beside
+    its events. Every method raises OutputError where there is no room for the events.
+    """
+
+    def __init__(
+        self,
+        source: IO[bytes] | Members,
+        *,
+        where: str,
+        format: str,
+        runner: str = "command",
+        run_id: str | None = None,
+        files: Mapping[str, bytes] = _NO_MEMBERS,
+    ) -> None:
+        self.where = where
+        self.runner = runner
+        self.run_id = run_id or str(uuid.uuid5(RUN_IDS, digest_of(source)))
+        self.source: dict[str, Any] = {"format": format}
+        self.problems: list[str] = []
+        self.clock_us = 0
+        self._files = files
+        self._log = _Spool()
+        self._events = 0
+        self._sessions = 0
+        self._started: dict[str, Any] = {}
+        self._seed: int | None = None
+
+    # The run
+
+    def run_started(
+        self,
+        *,
+        started_at: str = UNKNOWN_TIME,
+        argv: Sequence[str] = (),
+        cwd: str = "",
+        seed: int | None = None,
+    ) -> None:
+        """Begin; a reader that does not know any of it may leave the call out."""
+        fields = {"argv": list(argv), "cwd": cwd, "started_at": started_at}
+        self._started, self._seed = fields, seed
+        data = {"run_id": self.run_id, **fields}
+        self._write("RunStarted", "run", "run started", data, seed=seed, ts_us=0)
+
+    def session_started(self, runner: str, *, ts_us: int | None = None, **info: Any) -> str:
+        """Begin a session and return its id; `info` is as `bundler.events` lists it.
+
+        More may be in it; what is None is left out.
+        """
+        self._sessions += 1
+        session = f"{self._sessions:08x}"
+        data = {"session": session, "runner": runner, **_without_none(**info)}
+        self._write("SessionStarted", "run", f"{runner} started", data, ts_us=ts_us)
+        return session
+
+    def session_finished(
+        self,
+        session: str,
+        *,
+        exit_status: int | None = None,
+        reason: str | None = None,
+        ts_us: int | None = None,
+    ) -> None:
+        """End a session; one that is never ended was interrupted."""
+        data = _without_none(session=session, exit_status=exit_status, reason=reason)
+        self._write("SessionFinished", "run", "session finished", data, ts_us=ts_us)
+
+    def run_output(
+        self, content: bytes | str, *, stream: str = "stdout", ts_us: int | None = None
+    ) -> None:
+        """Keep what was printed outside of any test."""
+        for fields in _pieces(content):
+            self._write("RunOutput", "output", "", {"stream": stream, **fields}, ts_us=ts_us)
+
+    def warning(
+        self, warning: str, message: str, *, ts_us: int | None = None, **where: Any
+    ) -> None:
+        """Note a warning of the runner; `where` is `file`, `line`, `when` as far as known."""
+        data = {"warning": warning, "message": message, **_without_none(**where)}
+        self._write("Warning", "log", message, data, level="WARN", ts_us=ts_us)
+
+    # Collection
+
+    def tests_collected(self, session: str, test_ids: Iterable[str]) -> None:
+        """Name tests that were to run, in order. Those that never start become `not_run`."""
+        for some in _chunks(test_ids):
+            data = {"session": session, "selected": some}
+            self._write("TestsCollected", "run", f"{len(some)} selected", data)
+
+    def tests_deselected(
+        self, session: str, test_ids: Iterable[str], *, reason: str = "deselected"
+    ) -> None:
+        """Name tests that were found and left out."""
+        for some in _chunks(test_ids):
+            data = {"session": session, "deselected": some, "reason": reason}
+            self._write("TestsCollected", "run", f"{len(some)} deselected", data)
+
+    def collection_failed(
+        self, session: str, node_id: str, failures: Sequence[Failure], *, ts_us: int | None = None
+    ) -> None:
+        """Note a file, package or node whose tests could not be found out."""
+        data = {"session": session, "failures": [_failure(one) for one in failures]}
+        message = failures[0].message if failures else "collection failed"
+        self._write(
+            "CollectionFailed", "run", message, data, test_id=node_id, level="ERROR", ts_us=ts_us
+        )
+
+    def collection_skipped(
+        self,
+        session: str,
+        node_id: str,
+        reason: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        ts_us: int | None = None,
+    ) -> None:
+        """Note a file or node that skipped itself as a whole."""
+        data = {"session": session, "reason": reason, **_without_none(file=file, line=line)}
+        self._write("CollectionSkipped", "run", reason, data, test_id=node_id, ts_us=ts_us)
+
+    # Tests
+
+    def test_started(
+        self,
+        execution: Execution,
+        *,
+        worker: str | None = None,
+        order: int | None = None,
+        file: str | None = None,
+        line: int | None = None,
+        ts_us: int | None = None,
+    ) -> None:
+        """Begin an attempt; one that is never finished becomes `unfinished`."""
+        more = _without_none(worker=worker, order=order, file=file, line=line)
+        self._of_test("TestStarted", "test", "started", execution, more, ts_us)
+
+    def test_output(
+        self,
+        execution: Execution,
+        content: bytes | str,
+        *,
+        stream: str = "stdout",
+        phase: str = "call",
+        omitted_bytes: int = 0,
+        ts_us: int | None = None,
+    ) -> None:
+        """Keep a piece of a test's output, of any length."""
+        more: dict[str, Any] = {"stream": stream, "phase": phase}
+        omitted = {"omitted_bytes": omitted_bytes} if omitted_bytes > 0 else {}
+        for fields in _pieces(content):
+            self._of_test("TestOutput", "output", "", execution, more | fields | omitted, ts_us)
+            omitted = {}
+
+    def subtest_finished(
+        self,
+        execution: Execution,
+        name: str,
+        outcome: Verdict,
+        *,
+        duration_us: int = 0,
+        failures: Sequence[Failure] = (),
+        ts_us: int | None = None,
+    ) -> None:
+        """Note a subtest of an attempt that is still open."""
+        some = [_failure(one) for one in failures]
+        more = {"name": name, "outcome": outcome.value, "duration_us": duration_us}
+        self._of_test(
+            "SubtestFinished", "test", outcome.value, execution, {**more, "failures": some}, ts_us
+        )
+
+    def test_finished(
+        self,
+        execution: Execution,
+        outcome: Verdict,
+        *,
+        setup_us: int | None = None,
+        call_us: int | None = None,
+        teardown_us: int | None = None,
+        reason: str | None = None,
+        failures: Sequence[Failure] = (),
+        will_retry: bool = False,
+        properties: Sequence[tuple[str, str]] = (),
+        worker: str | None = None,
+        order: int | None = None,
+        ts_us: int | None = None,
+    ) -> None:
+        """End an attempt. The outcome is one of an attempt, none of a whole test (`flaky`)."""
+        times = {"setup_us": setup_us, "call_us": call_us, "teardown_us": teardown_us}
+        more = _without_none(
+            worker=worker, order=order, outcome=outcome.value, **times, reason=reason
+        )
+        more["failures"] = [_failure(one) for one in failures]
+        more |= {"will_retry": True} if will_retry else {}
+        more |= {"properties": [list(pair) for pair in properties]} if properties else {}
+        self._of_test("TestFinished", "test", outcome.value, execution, more, ts_us)
+
+    # Anything else
+
+    def event(
+        self,
+        event: str,
+        *,
+        message: str = "",
+        category: str = "log",
+        level: str = "INFO",
+        test_id: str | None = None,
+        seed: int | None = None,
+        data: dict[str, Any] | None = None,
+        ts_us: int | None = None,
+    ) -> None:
+        """Pass on an event that has no counterpart among ours, under its own name."""
+        self._write(
+            event,
+            category,
+            message,
+            data or {},
+            test_id=test_id,
+            seed=seed,
+            level=level,
+            ts_us=ts_us,
+        )
+
+    def line(self, line: bytes) -> None:
+        """Pass on a line that is an event of ours already, byte by byte. Raises ValueError."""
+        self.clock_us = decode_line(line).ts_us
+        self._begin()
+        self._append(line.rstrip(b"\n") + b"\n")
+
+    # The end
+
+    def finished(
+        self,
+        *,
+        status: RunStatus | None = None,
+        seed: int | None = None,
+        duration_us: int | None = None,
+        finished_at: str | None = None,
+        cut: bool = False,
+        parent: str | None = None,
+    ) -> Recording:
+        """End the run and return its recording.
+
+        Without a `status` it follows from the verdicts (`bundler.status.infer`). A file that is
+        `cut` gets no RunFinished: nobody knows how the run ended.
+        """
+        self._begin()
+        seed = self._seed if seed is None else seed
+        recording = Recording(
+            self._manifest(seed or 0), {}, PlainLog(self._log.view), self._files, self.where
+        )
+        results = recording.results
+        status = status or infer(results)
+        duration_us = results.last_ts_us if duration_us is None else duration_us
+        if not cut:
+            finished = {
+                **{k: v for k, v in msgspec.to_builtins(status).items() if k != "state"},
+                "status": status.state,
+                "duration_us": duration_us,
+                "counts": results.counts,
+                "events": results.events,
+            }
+            message = f"{status.state} after {duration_us / 1e6:.2f} s"
+            self._write("RunFinished", "run", message, finished, seed=seed)
+            results.finished, results.complete = finished, True
+            results.events += 1
+        manifest = msgspec.structs.replace(
+            recording.manifest,
+            status=status,
+            counts=results.counts,
+            duration_us=duration_us,
+            finished_at=finished_at,
+            log=Log(events=results.events, complete=results.complete),
+            parent=None if parent is None else Parent(parent),
+        )
+        recording.manifest, recording.document = manifest, to_document(manifest)
+        recording.problems += self.problems
+        return recording
+
+    def _manifest(self, seed: int) -> RunManifest:
+        return RunManifest(
+            format=Format(),
+            run_id=self.run_id,
+            seed=seed,
+            seed_hex=show_seed(seed),
+            created_at=self._started["started_at"],
+            command=Command(self._started["argv"], self._started["cwd"], self.runner),
+            status=RunStatus("running"),
+            source=self.source,
+        )
+
+    def _begin(self) -> None:
+        if not self._started:
+            self.run_started()
+
+    def _of_test(
+        self,
+        event: str,
+        category: str,
+        message: str,
+        execution: Execution,
+        more: dict[str, Any],
+        ts_us: int | None,
+    ) -> None:
+        data = {**execution.key, **more}
+        self._write(
+            event,
+            category,
+            message,
+            data,
+            test_id=execution.test_id,
+            seed=execution.seed,
+            ts_us=ts_us,
+        )
+
+    def _write(
+        self,
+        event: str,
+        category: str,
+        message: str,
+        data: dict[str, Any],
+        *,
+        test_id: str | None = None,
+        seed: int | None = None,
+        level: str = "INFO",
+        ts_us: int | None = None,
+    ) -> None:
+        if event != "RunStarted":
+            self._begin()
+        if test_id is not None and len(test_id) > MAX_TEST_ID:
+            raise HostileRecording(f"{self.where}: a test id of {len(test_id)} characters")
+        self.clock_us = self.clock_us if ts_us is None else max(0, ts_us)
+        self._append(
+            _line(
+                event,
+                ts_us=self.clock_us,
+                category=category,
+                message=message[:MAX_MESSAGE],
+                level=level,
+                test_id=test_id,
+                seed=seed,
+                data=data,
+            )
+        )
+
+    def _append(self, line: bytes) -> None:
+        try:
+            self._log.file.write(line)
+        except OSError as error:
+            message = f"{self.where} does not fit into the temporary directory: {error.strerror}"
+            raise OutputError(message, hint="Set TMPDIR to a directory with more room.") from None
+        self._events += 1
+
+
+class _Spool:
+    """A temporary file that is closed, and so removed, when nothing refers to it any more."""
+
+    def __init__(self) -> None:
+        self.file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it stays
+        weakref.finalize(self, self.file.close)
+
+    def view(self) -> IO[bytes]:
+        """Open it for reading."""
+        return io.BufferedReader(_View(self), _CHUNK)
+
+
+class _View(io.RawIOBase):
+    """The temporary file, read from a position of its own: several readings never disturb."""
+
+    def __init__(self, spool: _Spool) -> None:
+        self._spool = spool
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_CUR:
+            offset += self._at
+        elif whence == io.SEEK_END:
+            offset += self._spool.file.seek(0, io.SEEK_END)
+        self._at = offset
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._spool.file.seek(self._at)
+        content = self._spool.file.read(len(buffer))
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+def digest_of(source: IO[bytes] | Members) -> str:
+    """Return the SHA-256 of a foreign recording in hex: of a file, or of names and contents."""
+    digest = hashlib.sha256()
+    if not isinstance(source, Members):
+        source.seek(0)
+        while chunk := source.read(_CHUNK):
+            digest.update(chunk)
+        source.seek(0)
+        return digest.hexdigest()
+    for name in sorted(source):
+        digest.update(f"{len(name)}:{name}:{source.size(name)}:".encode())
+        with source.open(name) as member:
+            while chunk := member.read(_CHUNK):
+                digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _line(event: str, *, data: dict[str, Any], test_id: str | None, **fields: Any) -> bytes:
+    """The line of an event, its longest texts shortened where it would be over the limit."""
+    fields["message"] = _sound(fields["message"])
+    test_id = _sound(test_id)
+    data = _sound(data)
+    for limit in (None, *_SHORTER):
+        shorter = data if limit is None else _shortened(data, limit)
+        try:
+            return encode_line(event, data=shorter, test_id=test_id, **fields)
+        except ValueError:
+            continue
+    raise HostileRecording(f"a {event} of {test_id!r:.200} is too long to be kept")
+
+
+def _sound(value: Any) -> Any:
+    """The value with every lone surrogate in it made visible: no JSON reader takes one."""
+    if isinstance(value, str):
+        if value.isascii() or not _SURROGATE.search(value):
+            return value
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    if isinstance(value, dict):
+        return {_sound(key): _sound(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_sound(one) for one in value]
+    return value
+
+
+def _shortened(value: Any, limit: int) -> Any:
+    if isinstance(value, str) and len(value) > limit:
+        half = limit // 2
+        return f"{value[:half]}\n[{len(value) - 2 * half} characters left out]\n{value[-half:]}"
+    if isinstance(value, dict):
+        return {key: _shortened(one, limit) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_shortened(one, limit) for one in value[:limit]]
+    return value
+
+
+def _pieces(content: bytes | str) -> Iterator[dict[str, str]]:
+    if isinstance(content, str):
+        for at in range(0, len(content), OUTPUT_BYTES):
+            yield {"text": content[at : at + OUTPUT_BYTES]}
+        return
+    for at in range(0, len(content), OUTPUT_BYTES):
+        yield text_fields(content[at : at + OUTPUT_BYTES])
+
+
+def _chunks(test_ids: Iterable[str]) -> Iterator[list[str]]:
+    some: list[str] = []
+    size = 0
+    for test_id in test_ids:
+        if some and size + len(test_id) > OUTPUT_BYTES:
+            yield some
+            some, size = [], 0
+        some.append(test_id)
+        size += len(test_id) + 4
+    if some:
+        yield some
+
+
+def _failure(failure: Failure) -> dict[str, Any]:
+    return _without_none(
+        phase=failure.phase,
+        type=failure.type,
+        message=failure.message,
+        traceback=failure.traceback,
+        file=failure.file,
+        line=failure.line,
+    )
+
+
+def _without_none(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -24,7 +24,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "escapes", "schema", "probe"),
     ("documents", "names", "limits", "events", "seeds", "times"),
     ("results",),
-    ("manifest", "eventlog"),
+    ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
     ("rerun", "tree", "retention"),  # pure decisions
     ("chain", "scope"),
@@ -37,6 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("git", "machine"),
     ("environment", "kinds"),
     ("configuration",),
+    ("test_bundles",),
     ("bundle",),
     ("verification", "translation"),
     ("formats",),

@@ -365,7 +365,7 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
-def _copy(files: Mapping[str, bytes], name: str, target: IO[bytes]) -> None:
+def _copy(files: Mapping[str, bytes], name: str, target: Target) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
     opening = getattr(files, "open", None)
     if opening is None:

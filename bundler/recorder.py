@@ -137,7 +137,7 @@ class Recorder:
         try:
             left_out = test_bundles.write(self.live.directory, recording)
         except OSError as error:
-            self._disarm(error)
+            self.disarm(error)
             return False  # the log has everything, and is sealed all the same
         if left_out:
             words = f"{left_out} more tests did not pass and have no bundle of their own"

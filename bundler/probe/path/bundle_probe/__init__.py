@@ -1,4 +1,4 @@
-"""Records a pytest run from inside: a plugin that stands alone. PYTEST_DONT_REWRITE
+"""Records a pytest run from inside: a plugin that stands alone.
 
 It does nothing unless `BUNDLE_PROBE` is set or somebody calls `activate`. Switched on, it writes
 events to the log of the run and changes nothing else: no output, no exit code, no outcome.

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -354,7 +355,7 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
         path = directory / name if own else directory / "source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            file.write(recording.files[name])
+            _copy(recording.files, name, file)
     with (directory / LOG).open("xb") as file:
         for line in recording.log.lines():
             if not line.problem:
@@ -362,6 +363,16 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     document = to_document(manifest, recording.document)
     atomic.write(directory / MANIFEST, encode_document(document))
     return seal(directory, manifest)
+
+
+def _copy(files: Mapping[str, bytes], name: str, target: Target) -> None:
+    """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    opening = getattr(files, "open", None)
+    if opening is None:
+        target.write(files[name])
+        return
+    with opening(name) as source:
+        shutil.copyfileobj(source, target)
 
 
 def pack(path: Path, target: Target) -> RunManifest:

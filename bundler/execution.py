@@ -63,6 +63,7 @@ def record(
         env=child,
         cwd=request.cwd,
         on_output=recording.output,
+        on_idle=recording.idle,
     )
     if ended.error:
         ui.status(f"bundle: {ended.error}")

@@ -124,10 +124,13 @@ def test_no_state_is_kept_where_the_seed_says_it_all(shop: Workshop) -> None:
 
 
 OTHERS = {
-    "numpy": "numpy.random.random()",
-    "faker": "faker.Faker().name()",
+    "numpy": "__import__('numpy.random').random.random()",
+    "faker": "__import__('faker').Faker().name()",
     "factory": "__import__('factory.fuzzy').fuzzy.FuzzyInteger(0, 10**9).fuzz()",
-    "model_bakery": "__import__('model_bakery.random_gen').random_gen.baker_random.random()",
+    "model_bakery": (
+        "(__import__('django.db'), __import__('model_bakery.random_gen'))[1]"
+        ".random_gen.baker_random.random()"
+    ),
     "polyfactory": "__import__('polyfactory.factories').factories.BaseFactory.__random__.random()",
 }
 
@@ -136,7 +139,7 @@ OTHERS = {
 def test_other_generators_are_seeded_where_they_are_imported(shop: Workshop, module: str) -> None:
     if unmet((module,)):
         pytest.skip(f"{PYTHON} has no {module}")
-    source = f"import {module}\n{OTHERS[module]}\n"
+    source = f"__import__('{module}')\n{OTHERS[module]}\n"
     for name in "ab":
         source += f"def test_{name}(): print('<{name}: ' + repr({OTHERS[module]}) + '>')\n"
     outside = (

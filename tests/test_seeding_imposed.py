@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import a_manifest
 from probe_driver import PYTHON, ROOT_SEED, Ran, Workshop, unmet
 
+from bundler.eventlog import PlainLog
+from bundler.recording import Recording
 from bundler.seeds import scenario_seed
+from bundler.test_bundles import write
 
 NO_RANDOMLY = ("-p", "no:randomly", "-p", "no:cacheprovider", "-s")
 has_xdist = not unmet(("xdist",))
@@ -128,7 +132,7 @@ OTHERS = {
     "faker": "__import__('faker').Faker().name()",
     "factory": "__import__('factory.fuzzy').fuzzy.FuzzyInteger(0, 10**9).fuzz()",
     "model_bakery": (
-        "(__import__('django.db'), __import__('model_bakery.random_gen'))[1]"
+        "(__import__('django.db.models'), __import__('model_bakery.random_gen'))[1]"
         ".random_gen.baker_random.random()"
     ),
     "polyfactory": "__import__('polyfactory.factories').factories.BaseFactory.__random__.random()",
@@ -254,3 +258,25 @@ def test_the_fixture_for_numpy_is_there_where_numpy_is(shop: Workshop) -> None:
         assert ran.results.tests[0].attempts[0].failures[0].type == "FixtureLookupError"
     else:
         assert shown(ran) == shown(shop.probed(*NO_RANDOMLY))
+
+
+@pytest.mark.skipif(unmet(("hypothesis",)) != [], reason=f"{PYTHON} has no hypothesis")
+def test_the_profile_of_hypothesis_is_recorded_and_its_blob_is_found(shop: Workshop) -> None:
+    profile = (
+        "from hypothesis import settings\n"
+        "settings.register_profile('mine', print_blob=True, database=None)\n"
+        "settings.load_profile('mine')\n"
+    )
+    source = (
+        "from hypothesis import given, strategies as st\n"
+        "@given(st.integers())\ndef test_it(n): assert n < 100\n"
+    )
+    shop.lay({"conftest.py": profile, "test_it.py": source})
+    ran = shop.probed(*NO_RANDOMLY)
+    assert ran.named("SessionStarted")[0]["hypothesis_profile"] == "mine"
+    log = PlainLog(lambda: shop.log.open("rb"))
+    recording = Recording(a_manifest(), {}, log, {}, "memory")
+    write(shop.place / "bundle", recording)
+    [manifest] = (shop.place / "bundle").glob("tests/*/*/manifest.json")
+    blob = json.loads(manifest.read_bytes())["replay_metadata"]["reproduce_failure"]
+    assert re.fullmatch(r"@reproduce_failure\('[0-9.]+', b'[\w+/=]+'\)", blob)

@@ -158,7 +158,9 @@ def test_other_generators_are_seeded_where_they_are_imported(shop: Workshop, mod
 
 @pytest.mark.skipif(unmet(("pytest_randomly",)) != [], reason=f"{PYTHON} has no pytest-randomly")
 def test_pytest_randomly_seeds_by_itself_with_a_seed_of_ours(shop: Workshop) -> None:
-    shop.lay({"test_it.py": SOURCE})
+    # What it leaves behind between two tests shows whether somebody else was there too.
+    end = "import random\ndef pytest_unconfigure(): print(f'<end: {random.random()}>')\n"
+    shop.lay({"test_it.py": SOURCE, "conftest.py": end})
     args = ("-p", "no:cacheprovider", "-s")
     ran = shop.probed(*args, impose=True)
     by_itself = shop.plain(*args, "-p", "randomly", f"--randomly-seed={ROOT_SEED & 0xFFFFFFFF}")
@@ -168,8 +170,10 @@ def test_pytest_randomly_seeds_by_itself_with_a_seed_of_ours(shop: Workshop) -> 
     assert "Using --randomly-seed=3" in mine.stdout
     if has_xdist:
         spread = shop.probed(*args, "-n2", "--capture=sys", "-rA", impose=True)
-        del (shown_alone := shown(ran))["test_it.py::test_first"]
-        assert shown_alone.items() <= shown(spread).items()
+        alone = shown(ran)
+        # Drawn by whoever came first, and outside of every test.
+        del alone["test_it.py::test_first"], alone["end"]
+        assert alone.items() <= shown(spread).items()
 
 
 @pytest.mark.skipif(unmet(("pytest_randomly",)) != [], reason=f"{PYTHON} has no pytest-randomly")

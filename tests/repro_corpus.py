@@ -102,25 +102,38 @@ PLAIN = [
 
 SEEDS = [
     Case("seed_in_test", "draws from the generator", "reproduced",
-         one("import random\ndef test_victim():\n    assert random.randrange(10**9) == -1\n")),
+         one("import random\ndef test_victim():\n    assert random.randrange(10**8) == -1\n")),
     Case("seed_after_others", "draws after others drew", "reproduced",
          one("import random\ndef test_other(): random.random()\n"
-             "def test_victim():\n    assert [random.randrange(10**9) for _ in range(3)] == []\n")),
+             "def test_victim():\n    assert [random.randrange(10**8) for _ in range(3)] == []\n")),
     Case("seed_set_by_other", "another test seeded the generator", "reproduced",
          one("import random\ndef test_other(): random.seed(3)\n"
              "def test_victim():\n"
-             "    assert random.randrange(10**9) != random.Random(3).randrange(10**9)\n")),
+             "    assert random.randrange(10**8) != random.Random(3).randrange(10**8)\n")),
     Case("seed_at_import", "drew when its file was imported", "fails_differently",
-         one("import random\nDRAWN = random.randrange(10**9)\n"
+         one("import random\nDRAWN = random.randrange(10**8)\n"
              "def test_victim():\n    assert DRAWN == -1\n")),
     Case("seed_in_session_fixture", "a session fixture drew in another test", "fails_differently",
          one("import random, pytest\n@pytest.fixture(scope='session')\n"
-             "def drawn(): return random.randrange(10**9)\n"
+             "def drawn(): return random.randrange(10**8)\n"
              "def test_other(drawn): pass\ndef test_victim(drawn):\n    assert drawn == -1\n")),
     Case("seed_in_first_session_fixture", "a session fixture drew in this test", "reproduced",
          one("import random, pytest\n@pytest.fixture(scope='session')\n"
-             "def drawn(): return random.randrange(10**9)\n"
+             "def drawn(): return random.randrange(10**8)\n"
              "def test_victim(drawn):\n    assert drawn == -1\n")),
+    Case("imposed_in_test", "draws, under a seed that was imposed", "reproduced",
+         one("import random\ndef test_other(): random.random()\n"
+             "def test_victim():\n    assert random.randrange(10**8) == -1\n"),
+         run=("--seed", "7")),
+    Case("imposed_at_import", "drew at import, under a seed that was imposed", "reproduced",
+         one("import random\nDRAWN = random.randrange(10**8)\n"
+             "def test_victim():\n    assert DRAWN == -1\n"), run=("--seed", "7")),
+    Case("imposed_in_session_fixture", "a session fixture drew, under an imposed seed",
+         "order_dependent",
+         one("import random, pytest\n@pytest.fixture(scope='session')\n"
+             "def drawn(): return random.randrange(10**8)\n" + OTHERS
+             + "def test_first(drawn): pass\ndef test_victim(drawn):\n    assert drawn == -1\n"),
+         run=("--seed", "7"), rung="file", polluters=("test_it.py::test_first",)),
     Case("hash_order", "takes the order of a set for granted", "reproduced",
          one("def test_victim():\n    words = {f'word{n}' for n in range(9)}\n"
              "    assert list(words) == sorted(words)\n")),

@@ -127,7 +127,7 @@ class Recorder:
         try:
             left_out = test_bundles.write(self.live.directory, recording)
         except OSError as error:
-            self._disarm(error)
+            self.disarm(error)
             return False  # the log has everything, and is sealed all the same
         if left_out:
             words = f"{left_out} more tests did not pass and have no bundle of their own"
@@ -225,6 +225,7 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "path": str(probe_path),
             "output_limit": OUTPUT_LIMIT,
             "selection": str(selection) if selection.exists() else None,
+            "impose": live.manifest.seed_imposed,
         }
     )
 

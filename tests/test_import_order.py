@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("git", "machine"),
     ("environment", "kinds"),
     ("configuration",),
-    ("test_bundles",),
+    ("test_bundles", "generators"),
     ("bundle",),
     ("verification", "translation"),
     ("formats",),

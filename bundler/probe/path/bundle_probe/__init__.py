@@ -14,6 +14,8 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     attempts.py   one test: its start, its end
     output.py     what a test printed, in pieces
     generators.py the states of the random generators: taken, kept, set again
+    seeding.py    seeding every test, where a seed is imposed
+    fixtures.py   seeded values for whoever asks
     failures.py   from pytest's reports to failures and reasons
     workers.py    xdist: the controller's part, and a worker's
     selection.py  which tests run, and in which order, where a rerun says so
@@ -51,6 +53,13 @@ def activate(config, settings=None):
         session.begin(config, settings)
     else:
         workers.begin(config, worker)
+
+
+def offer_fixtures(config, root_seed):
+    """Register the fixtures where nothing is recorded; a test that fails shows its root seed."""
+    from . import fixtures
+
+    fixtures.register(config.pluginmanager, root_seed, told=True)
 
 
 if "BUNDLE_PROBE" in os.environ or "PYTEST_XDIST_WORKER" in os.environ:

@@ -78,6 +78,8 @@ class Generators:
         self._modules = sys.modules
         # By reference, for tests that patch `random`.
         self._getstate, self._setstate = self._random.getstate, self._random.setstate
+        self._seed = self._random.seed
+        self._seeded = None, None
         self._kept = 0
 
     def take(self):
@@ -88,6 +90,16 @@ class Generators:
         """Return the state of `random`."""
         memory = self._memory
         return self._getstate() if memory is None else (memory.copy(), self._random.gauss_next)
+
+    def seed_random(self, seed):
+        """Do what `random.seed(seed)` does; the second time in a row by heart."""
+        known, raw = self._seeded
+        if known == seed:
+            self.set_random((raw, None))
+            return
+        self._seed(seed)
+        if self._memory is not None:
+            self._seeded = seed, self._memory.copy()
 
     def take_numpy(self):
         """Return the state of numpy's legacy generator, or None where it is not imported."""

@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from . import selection
+from . import fixtures, seeding, selection
 from .attempts import Attempts
 from .collection import Collection
 from .log import guarded
@@ -117,8 +117,18 @@ def begin(config, handed):
         recorder.restore = chosen.restore
         manager.register(chosen, "bundle_probe_selection")
     recorder.log.open_or_disarm()
-    manager.register(Attempts(recorder, config), "bundle_probe_attempts")
+    run_tests_here(recorder, config)
     manager.register(worker, "bundle_probe_worker")
+
+
+def run_tests_here(recorder, config):
+    """Register what a process needs that runs tests: fixtures, seeding, recording."""
+    manager = config.pluginmanager
+    fixtures.register(manager, recorder.settings.root_seed)
+    if recorder.settings.impose:
+        seeding.begin(recorder, config)
+    # Last, so that it is first: an attempt begins before it is seeded.
+    manager.register(Attempts(recorder, config), "bundle_probe_attempts")
 
 
 class Worker:

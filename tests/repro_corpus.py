@@ -207,14 +207,6 @@ ORDER = [
           "test_b.py": OTHERS},
          args=("-n2", "--dist", "loadfile"),
          rung="file", polluters=("test_a.py::test_polluter",)),
-    Case("worker_group", "its group of tests had the polluter", "order_dependent",
-         {"state.py": STATE,
-          "test_a.py": "import pytest, state\n@pytest.mark.xdist_group('g')\n"
-                       "def test_polluter(): state.LIST.append(1)\n" + OTHERS,
-          "test_b.py": "import pytest, state\n@pytest.mark.xdist_group('g')\n"
-                       "def test_victim(): assert not state.LIST\n"},
-         args=("-n2", "--dist", "loadgroup"),
-         rung="worker", polluters=("test_a.py::test_polluter",)),
     Case("only_on_workers", "fails in any worker, and nowhere else", "reproduced",
          one(OTHERS + "import os\n"
              "def test_victim():\n    on_worker = 'PYTEST_XDIST_WORKER' in os.environ\n"

@@ -88,9 +88,8 @@ def report(times: dict[str, list[tuple[float, float]]], tests: int) -> None:
         for way, taken in times.items():
             median = statistics.median(one[index] for one in taken)
             added = (median - plain) / tests * 1e6
-            print(
-                f"  {way:11} {median:7.3f} s  {median / plain:5.3f} of plain  {added:+6.1f} us a test"
-            )
+            ratio = median / plain
+            print(f"  {way:11} {median:7.3f} s  {ratio:5.3f} of plain  {added:+6.1f} us a test")
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
 CHUNK = 256 * 1024
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
+RUN_OUTPUT_TAIL = 1024 * 1024
+MOMENT_S = 0.2
 SELECTION = "selection.json"
 
 
@@ -91,6 +93,14 @@ class Recorder:
         if self.problem is None:
             try:
                 self._output.take(stream, chunk)
+            except (OSError, ValueError) as error:
+                self.disarm(error)
+
+    def idle(self) -> None:
+        """Nothing was printed for a moment: write what is pending. Never raises."""
+        if self.problem is None:
+            try:
+                self._output.rest()
             except (OSError, ValueError) as error:
                 self.disarm(error)
 
@@ -236,36 +246,60 @@ def as_text(word: str) -> str:
 
 
 class _BoundedOutput:
-    """What the command prints, as RunOutput events: the head at once, a tail kept for the end."""
+    """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
+
+    A test runner prints a character a test, so what comes within a moment is one event.
+    """
 
     def __init__(self, live: bundle.LiveBundle) -> None:
         self._live = live
+        self._pending = bytearray()
+        self._stream = ""
+        self._since = 0.0
         self._written = 0
         self._tail: list[tuple[str, bytes]] = []
         self._tail_bytes = 0
         self._omitted = 0
 
     def take(self, stream: str, chunk: bytes) -> None:
-        for begin in range(0, len(chunk), CHUNK):
-            piece = chunk[begin : begin + CHUNK]
-            if self._written + len(piece) <= RUN_OUTPUT_LIMIT:
-                self._written += len(piece)
-                self._append(stream, piece, 0)
-            else:
-                self._keep(stream, piece)
+        now = time.monotonic()
+        if stream != self._stream:
+            self._pass_on()
+            self._stream = stream
+        if not self._pending:
+            self._since = now
+        self._pending += chunk
+        if len(self._pending) >= CHUNK or now - self._since > MOMENT_S:
+            self._pass_on()
+
+    def rest(self) -> None:
+        """Write what is pending: nothing more may come for a while."""
+        if self._pending and time.monotonic() - self._since > MOMENT_S:
+            self._pass_on()
 
     def flush(self) -> None:
-        """Write the tail that was kept back, the cut counted on its first piece."""
+        """Write what is pending and the tail that was kept back, the cut counted on its start."""
+        self._pass_on()
         omitted, self._omitted = self._omitted, 0
         for stream, piece in self._tail:
             self._append(stream, piece, omitted)
             omitted = 0
         self._tail = []
 
+    def _pass_on(self) -> None:
+        pending, self._pending = bytes(self._pending), bytearray()
+        for begin in range(0, len(pending), CHUNK):
+            piece = pending[begin : begin + CHUNK]
+            if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
+                self._written += len(piece)
+                self._append(self._stream, piece, 0)
+            else:
+                self._keep(self._stream, piece)
+
     def _keep(self, stream: str, piece: bytes) -> None:
         self._tail.append((stream, piece))
         self._tail_bytes += len(piece)
-        while self._tail_bytes - len(self._tail[0][1]) > TAIL_BYTES * 16:
+        while self._tail_bytes - len(self._tail[0][1]) > RUN_OUTPUT_TAIL:
             dropped = self._tail.pop(0)[1]
             self._tail_bytes -= len(dropped)
             self._omitted += len(dropped)

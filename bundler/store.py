@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bundler import bundle, opening
+from bundler.configuration import load_leniently
 from bundler.errors import (
     AmbiguousRun,
     BundleError,
@@ -34,6 +35,7 @@ from bundler.errors import (
     RunNotFound,
 )
 from bundler.manifest import RunManifest, RunStatus, parse_manifest
+from bundler.names import shown
 from bundler.recording import Recording
 from bundler.results import Status
 
@@ -126,6 +128,10 @@ class Store:
             incoming.rename(path)
         return _stored(path, *_numbered(path.name))
 
+    def ids(self) -> list[str]:
+        """The run id of every run, oldest first, by listing alone."""
+        return [run_id for _, _, run_id in self._directories()]
+
     def runs(self) -> list[StoredRun]:
         """Every run, oldest first. A damaged one is listed as such and disturbs no other."""
         return [_stored(path, number, run_id) for path, number, run_id in self._directories()]
@@ -147,9 +153,9 @@ class Store:
         found = [one for one in known if one[2].startswith(wanted)] if wanted else []
         if len(found) > 1:
             ids = ", ".join(run_id[:12] for _, _, run_id in found[:5])
-            raise AmbiguousRun(f"run {name!r} is more than one: {ids}")
+            raise AmbiguousRun(f"run {shown(name)} is more than one: {ids}")
         if not found:
-            raise RunNotFound(f"run {name!r} is not in the store of {self.project}")
+            raise RunNotFound(f"run {shown(name)} is not in the store of {self.project}")
         return _stored(*found[0])
 
     def _directories(self) -> list[tuple[Path, int, str]]:
@@ -173,15 +179,19 @@ def new_run_id() -> str:
 
 
 def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -> Store:
-    """Return the store that the environment names, for the project that `start` lies in."""
-    return Store(root=store_root(env), project=project_of(start or current_directory()))
+    """Return the store that is configured, for the project that `start` lies in."""
+    project = project_of(start or current_directory())
+    return Store(root=store_root(env, project), project=project)
 
 
-def store_root(env: Mapping[str, str]) -> Path:
-    """Return `BUNDLE_STORE`, else `bundle` in the platform's state directory."""
+def store_root(env: Mapping[str, str], project: Path) -> Path:
+    """Return `BUNDLE_STORE`, else the configured `store`, else the platform's state directory."""
     chosen = env.get("BUNDLE_STORE")
     if chosen:
         return Path(chosen).expanduser().absolute()
+    configured = load_leniently(project, env)[0].store
+    if configured is not None:
+        return configured.expanduser().absolute()
     from platformdirs import user_state_path
 
     return user_state_path("bundle", appauthor=False)
@@ -232,19 +242,36 @@ def directory_of(name: str, *, store: Store | None = None) -> Path:
     if not is_path(name):
         return (store or open_store()).find(name).path
     path = Path(name)
-    if not path.exists():
-        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    _must_exist(path)
     return path
 
 
 def open_path(path: Path) -> Recording:
     """Open a recording by its path, of whatever format; a pipe is spooled first."""
-    if not path.exists():
-        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    _must_exist(path)
     try:
         return opening.read_path(path)
     except OSError as error:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _must_exist(path: Path) -> None:
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        why = "does not exist" if gone else f"cannot be reached: {_why(error)}"
+        raise RunNotFound(
+            f"{_cut(str(path))} {why}", hint="Check the path, or run `bundle list`."
+        ) from None
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 300 else f"{name[:300]}…"
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def open_stream(stream: IO[bytes], *, where: str) -> Recording:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.command_line import Place, place
+from command_line import Place, place
 
 BOMB_S = 12.0
 """How long a time bomb goes on failing after it was written."""

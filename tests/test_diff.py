@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+from builders import SESSION, a_log, a_test, line, results_of
+from command_line import place
 
 from bundler.comparison import ChangeKind, changes
 from bundler.environment_difference import differences, taken_over
 from bundler.results import Results, Verdict
-from tests.builders import SESSION, a_log, a_test, line, results_of
-from tests.command_line import place
 
 WELL = ["passed", "skipped", "xfailed", "xpassed"]
 RED = ["failed", "errored", "timed_out", "crashed"]

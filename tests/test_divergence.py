@@ -5,9 +5,10 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 
+from builders import a_log, a_test, events_of, line
+
 from bundler.divergence import Step, first_parting, parting_lines, steps
 from bundler.events import Event
-from tests.builders import a_log, a_test, events_of, line
 
 
 def course(*middle: bytes, outcome: str = "passed", ts_us: int = 0) -> list[Event]:

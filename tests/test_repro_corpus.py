@@ -9,8 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-
-from tests.repro_corpus import CASES, Case, Found, record_red, reproduce, table
+from repro_corpus import CASES, Case, Found, record_red, reproduce, table
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "repro.md"
 UPDATE = "UPDATE_REPRO_TABLE"

@@ -16,7 +16,12 @@ A module is imported only when its format is asked for. It has `write(recording,
 the format has dialects: `DIALECTS`, the default first, and the keyword `dialect`.
 """
 
-READERS: tuple[str, ...] = ("bundler.formats.reportlog",)
+READERS: tuple[str, ...] = (
+    "bundler.formats.junit_reader",
+    "bundler.formats.nextest",
+    "bundler.formats.go_test",
+    "bundler.formats.reportlog",
+)
 """Every module that reads a foreign recording, in the order in which they are asked.
 
 A module is imported only when a file is opened that is no run bundle. What it has is a `Reader`;

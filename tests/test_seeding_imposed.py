@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import a_manifest
 from probe_driver import PYTHON, ROOT_SEED, Ran, Workshop, unmet
 
+from bundler.eventlog import PlainLog
+from bundler.recording import Recording
 from bundler.seeds import scenario_seed
+from bundler.test_bundles import write
 
 NO_RANDOMLY = ("-p", "no:randomly", "-p", "no:cacheprovider", "-s")
 has_xdist = not unmet(("xdist",))
@@ -124,10 +128,13 @@ def test_no_state_is_kept_where_the_seed_says_it_all(shop: Workshop) -> None:
 
 
 OTHERS = {
-    "numpy": "numpy.random.random()",
-    "faker": "faker.Faker().name()",
+    "numpy": "__import__('numpy.random').random.random()",
+    "faker": "__import__('faker').Faker().name()",
     "factory": "__import__('factory.fuzzy').fuzzy.FuzzyInteger(0, 10**9).fuzz()",
-    "model_bakery": "__import__('model_bakery.random_gen').random_gen.baker_random.random()",
+    "model_bakery": (
+        "(__import__('django.db.models'), __import__('model_bakery.random_gen'))[1]"
+        ".random_gen.baker_random.random()"
+    ),
     "polyfactory": "__import__('polyfactory.factories').factories.BaseFactory.__random__.random()",
 }
 
@@ -136,7 +143,7 @@ OTHERS = {
 def test_other_generators_are_seeded_where_they_are_imported(shop: Workshop, module: str) -> None:
     if unmet((module,)):
         pytest.skip(f"{PYTHON} has no {module}")
-    source = f"import {module}\n{OTHERS[module]}\n"
+    source = f"__import__('{module}')\n{OTHERS[module]}\n"
     for name in "ab":
         source += f"def test_{name}(): print('<{name}: ' + repr({OTHERS[module]}) + '>')\n"
     outside = (
@@ -151,7 +158,9 @@ def test_other_generators_are_seeded_where_they_are_imported(shop: Workshop, mod
 
 @pytest.mark.skipif(unmet(("pytest_randomly",)) != [], reason=f"{PYTHON} has no pytest-randomly")
 def test_pytest_randomly_seeds_by_itself_with_a_seed_of_ours(shop: Workshop) -> None:
-    shop.lay({"test_it.py": SOURCE})
+    # What it leaves behind between two tests shows whether somebody else was there too.
+    end = "import random\ndef pytest_unconfigure(): print(f'<end: {random.random()}>')\n"
+    shop.lay({"test_it.py": SOURCE, "conftest.py": end})
     args = ("-p", "no:cacheprovider", "-s")
     ran = shop.probed(*args, impose=True)
     by_itself = shop.plain(*args, "-p", "randomly", f"--randomly-seed={ROOT_SEED & 0xFFFFFFFF}")
@@ -161,8 +170,10 @@ def test_pytest_randomly_seeds_by_itself_with_a_seed_of_ours(shop: Workshop) -> 
     assert "Using --randomly-seed=3" in mine.stdout
     if has_xdist:
         spread = shop.probed(*args, "-n2", "--capture=sys", "-rA", impose=True)
-        del (shown_alone := shown(ran))["test_it.py::test_first"]
-        assert shown_alone.items() <= shown(spread).items()
+        alone = shown(ran)
+        # Drawn by whoever came first, and outside of every test.
+        del alone["test_it.py::test_first"], alone["end"]
+        assert alone.items() <= shown(spread).items()
 
 
 @pytest.mark.skipif(unmet(("pytest_randomly",)) != [], reason=f"{PYTHON} has no pytest-randomly")
@@ -251,3 +262,25 @@ def test_the_fixture_for_numpy_is_there_where_numpy_is(shop: Workshop) -> None:
         assert ran.results.tests[0].attempts[0].failures[0].type == "FixtureLookupError"
     else:
         assert shown(ran) == shown(shop.probed(*NO_RANDOMLY))
+
+
+@pytest.mark.skipif(unmet(("hypothesis",)) != [], reason=f"{PYTHON} has no hypothesis")
+def test_the_profile_of_hypothesis_is_recorded_and_its_blob_is_found(shop: Workshop) -> None:
+    profile = (
+        "from hypothesis import settings\n"
+        "settings.register_profile('mine', print_blob=True, database=None)\n"
+        "settings.load_profile('mine')\n"
+    )
+    source = (
+        "from hypothesis import given, strategies as st\n"
+        "@given(st.integers())\ndef test_it(n): assert n < 100\n"
+    )
+    shop.lay({"conftest.py": profile, "test_it.py": source})
+    ran = shop.probed(*NO_RANDOMLY)
+    assert ran.named("SessionStarted")[0]["hypothesis_profile"] == "mine"
+    log = PlainLog(lambda: shop.log.open("rb"))
+    recording = Recording(a_manifest(), {}, log, {}, "memory")
+    write(shop.place / "bundle", recording)
+    [manifest] = (shop.place / "bundle").glob("tests/*/*/manifest.json")
+    blob = json.loads(manifest.read_bytes())["replay_metadata"]["reproduce_failure"]
+    assert re.fullmatch(r"@reproduce_failure\('[0-9.]+', b'[\w+/=]+'\)", blob)

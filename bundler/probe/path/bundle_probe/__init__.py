@@ -15,6 +15,7 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     output.py     what a test printed, in pieces
     generators.py the states of the random generators: taken, kept, set again
     seeding.py    seeding every test, where a seed is imposed
+    entropy.py    watching what no seed reaches, where the user asked for it
     fixtures.py   seeded values for whoever asks
     failures.py   from pytest's reports to failures and reasons
     workers.py    xdist: the controller's part, and a worker's

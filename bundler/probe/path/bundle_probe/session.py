@@ -189,7 +189,18 @@ def _of_plugins(config):
     timeout = getattr(config, "_env_timeout", None)
     if config.pluginmanager.hasplugin("timeout") and timeout:
         data["timeout"] = shown(timeout)
+    profile = _hypothesis_profile()
+    if profile:
+        data["hypothesis_profile"] = profile
     return data
+
+
+def _hypothesis_profile():
+    """Return the active profile of Hypothesis, where it is loaded by now."""
+    settings = getattr(sys.modules.get("hypothesis"), "settings", None)
+    asked = getattr(settings, "get_current_profile_name", None)
+    name = asked() if callable(asked) else getattr(settings, "_current_profile", None)
+    return name if isinstance(name, str) else None
 
 
 def random_seeds(option):

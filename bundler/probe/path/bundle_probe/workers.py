@@ -52,6 +52,7 @@ class Controller:
                 "output_limit": settings.output_limit,
                 "selection": settings.selection,
                 "impose": settings.impose,
+                "watch_entropy": settings.watch_entropy,
                 "session": self._recorder.session,
                 "token": self._token,
                 "worker": node.workerinput["workerid"],
@@ -127,6 +128,10 @@ def run_tests_here(recorder, config):
     fixtures.register(manager, recorder.settings.root_seed)
     if recorder.settings.impose:
         seeding.begin(recorder, config)
+    if recorder.settings.watch_entropy:
+        from . import entropy  # it patches, and is not even loaded for anybody else
+
+        entropy.begin(recorder, config)
     # Last, so that it is first: an attempt begins before it is seeded.
     manager.register(Attempts(recorder, config), "bundle_probe_attempts")
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
+from builders import a_log, a_test, line, results_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +27,6 @@ from bundler.repro import (
     rungs_of,
 )
 from bundler.sighting import aliases, look, originals
-from tests.builders import a_log, a_test, line, results_of
 
 Suite = Callable[[Trial, int], Seen]
 """What a trial shows; the number counts the executions from 0."""
@@ -320,7 +321,7 @@ def test_a_test_that_died_is_seen_again_where_it_dies() -> None:
 
 def test_what_a_worker_ran_before_is_in_its_order_and_of_that_worker_alone() -> None:
     def ran(name: str, worker: str, order: int, outcome: str = "passed") -> list[bytes]:
-        data = {"worker": worker, "order": order}
+        data: dict[str, Any] = {"worker": worker, "order": order}
         return [
             line("TestStarted", name, **data),
             line("TestFinished", name, outcome=outcome, failures=[], **data),

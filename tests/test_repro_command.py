@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Ended, Place, place
 
 from bundler.store import Store
-from tests.command_line import Ended, Place, place
 
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest")
 pytestmark = pytest.mark.slow

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from bundler.errors import BundleError, OutputError
-from bundler.terminal import Ui
+if TYPE_CHECKING:
+    from bundler.terminal import Ui
 
 INTERRUPTED = 130
 OUR_OWN_FAULT = 70
@@ -20,7 +21,11 @@ def main() -> None:
     # tests takes a fifth of a replay.
     gc.disable()
     _fill_closed_streams()
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before there was anything that could answer
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def _fill_closed_streams() -> None:
@@ -34,6 +39,9 @@ def _fill_closed_streams() -> None:
 
 def run(words: list[str]) -> int:
     """Run the program and return its exit code."""
+    from bundler.errors import BundleError, OutputError
+    from bundler.terminal import Ui
+
     ui = Ui.from_environment(os.environ, sys.stdin, sys.stdout, sys.stderr)
     try:
         code = _command(words, ui)

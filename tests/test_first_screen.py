@@ -174,3 +174,20 @@ def test_an_interrupted_command_ends_as_one_that_was_interrupted(
     monkeypatch.setattr("bundler.terminal.Stream.abandon", lambda _stream: None)
     assert cli.run([]) == 130
     assert capfd.readouterr().err == ""
+
+
+def test_an_interrupt_while_loading_is_no_traceback(here: Place) -> None:
+    code = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bundler.terminal":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from bundler.cli import main
+main()
+"""
+    ended = here.run([sys.executable, "-c", code])
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")

@@ -40,11 +40,44 @@ def validator(name: str) -> Validator:
 
     It is stricter than JSON Schema in one point: `1.0` is not an integer, as in every reader here.
     """
+    return _validator(schema(name))
+
+
+def event_validator(event: str) -> Validator:
+    """Return a validator for events of that name alone; it agrees with that of `event.v1`.
+
+    The rules of the other events, which the schema tries on every line, are left out.
+    """
+    return _event_validator(event if event in _events_with_rules() else "")
+
+
+@cache
+def _events_with_rules() -> frozenset[str]:
+    properties = (rule.get("if", {}).get("properties", {}) for rule in schema("event.v1")["allOf"])
+    return frozenset(one["event"]["const"] for one in properties if "event" in one)
+
+
+@cache
+def _event_validator(event: str) -> Validator:
+    whole = schema("event.v1")
+    rules = [_rule_for(event, rule) for rule in whole["allOf"]]
+    return _validator({**whole, "allOf": [rule for rule in rules if rule is not True]})
+
+
+def _rule_for(event: str, rule: dict[str, Any]) -> dict[str, Any] | bool:
+    asked = rule.get("if", {})
+    name = asked.get("properties", {}).get("event", {}).get("const")
+    if name is None or asked != {"properties": {"event": {"const": name}}} or "else" in rule:
+        return rule
+    return rule["then"] if name == event else True
+
+
+def _validator(document: dict[str, Any]) -> Validator:
     from jsonschema import Draft202012Validator, validators
 
     strict = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
     extend: Any = validators.extend  # untyped in its stubs
-    made: Validator = extend(Draft202012Validator, type_checker=strict)(schema(name))
+    made: Validator = extend(Draft202012Validator, type_checker=strict)(document)
     return made
 
 

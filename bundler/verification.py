@@ -20,7 +20,7 @@ from bundler.events import Event
 from bundler.manifest import RunManifest
 from bundler.recording import Recording
 from bundler.results import Status
-from bundler.schema import validator
+from bundler.schema import event_validator, validator
 
 DOCUMENTS = {
     bundle.MANIFEST: "manifest.v1",
@@ -91,10 +91,10 @@ def _documents(recording: Recording) -> Iterator[Finding]:
 
 
 def _log(recording: Recording) -> Iterator[Finding]:
-    check = validator("event.v1")
     misfits = 0
     for offset, event in recording.events():
         document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
+        check = event_validator(event.event)
         if not check.is_valid(document):
             misfits += 1
             if misfits <= MOST_FINDINGS_OF_A_KIND:

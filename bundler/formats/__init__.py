@@ -9,6 +9,7 @@ from bundler.recording import Recording
 
 WRITERS = {
     "junit": "bundler.formats.junit",
+    "ndjson": "bundler.formats.ndjson",
 }
 """Every format that a run can be exported to, and the module that writes it.
 
@@ -20,6 +21,7 @@ READERS: tuple[str, ...] = (
     "bundler.formats.junit_reader",
     "bundler.formats.go_test",
     "bundler.formats.reportlog",
+    "bundler.formats.ndjson",
 )
 """Every module that reads a foreign recording, in the order in which they are asked.
 

@@ -110,7 +110,8 @@ class Members(Mapping[str, bytes]):
         where = f"{self.where}: {shown(name)}"
         with self.open(name) as stream:
             file = spool(stream, self._budget.limits, where=where)
-        return _members(file, where, self._budget, file, depth=1)
+        # Whoever asks for it by name knows what is in it: a folder belongs to the names.
+        return _members(file, where, self._budget, file, depth=1, unwrap=False)
 
     def close(self) -> None:
         """Close the file behind the members; reading one afterwards fails."""
@@ -250,10 +251,17 @@ def _unwrapped(file: IO[bytes], own: IO[bytes] | None, where: str, budget: Budge
 
 
 def _members(
-    file: IO[bytes], where: str, budget: Budget, own: IO[bytes] | None, *, depth: int = 0
+    file: IO[bytes],
+    where: str,
+    budget: Budget,
+    own: IO[bytes] | None,
+    *,
+    depth: int = 0,
+    unwrap: bool = True,
 ) -> Members:
     try:
-        entries = _without_top_folder(read_directory(file, where, budget))
+        entries = read_directory(file, where, budget)
+        entries = _without_top_folder(entries) if unwrap else entries
     except BaseException as error:
         if own is not None:
             own.close()

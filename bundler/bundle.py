@@ -17,11 +17,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -43,7 +44,7 @@ from bundler.manifest import (
 from bundler.recording import Recording
 from bundler.results import Results, Status
 from bundler.status import judge
-from bundler.zip_writer import write_zip
+from bundler.zip_writer import Target, write_zip
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -354,7 +355,7 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
         path = directory / name if own else directory / "source" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            file.write(recording.files[name])
+            _copy(recording.files, name, file)
     with (directory / LOG).open("xb") as file:
         for line in recording.log.lines():
             if not line.problem:
@@ -364,7 +365,17 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
-def pack(path: Path, target: IO[bytes]) -> RunManifest:
+def _copy(files: Mapping[str, bytes], name: str, target: Target) -> None:
+    """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    opening = getattr(files, "open", None)
+    if opening is None:
+        target.write(files[name])
+        return
+    with opening(name) as source:
+        shutil.copyfileobj(source, target)
+
+
+def pack(path: Path, target: Target) -> RunManifest:
     """Write a bundle as one zip: the same tree, the same names, the same bytes each time.
 
     A bundle whose recorder vanished is sealed first; one that is live is packed as it stands now.
@@ -377,7 +388,7 @@ def pack(path: Path, target: IO[bytes]) -> RunManifest:
     return _pack_directory(path, target)
 
 
-def _pack_directory(directory: Path, target: IO[bytes]) -> RunManifest:
+def _pack_directory(directory: Path, target: Target) -> RunManifest:
     recording = read_directory(directory)
     if not recording.live and (directory / LOG).exists():
         seal_abandoned(directory)

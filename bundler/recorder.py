@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler import __version__, atomic, bundle, environment
+from bundler import __version__, atomic, bundle, environment, test_bundles
 from bundler.events import text_fields
 from bundler.manifest import (
     Command,
@@ -124,10 +124,26 @@ class Recorder:
         results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
+        if self._write_test_bundles(recording, results):
+            results = fold(recording.events())
         status = judge(ending, results, runner=self.request.runner)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
+
+    def _write_test_bundles(self, recording: Recording, results: Results) -> bool:
+        """Write the test bundles; where there are too many, say so in the log."""
+        recording.results = results
+        try:
+            left_out = test_bundles.write(self.live.directory, recording)
+        except OSError as error:
+            self.disarm(error)
+            return False  # the log has everything, and is sealed all the same
+        if left_out:
+            words = f"{left_out} more tests did not pass and have no bundle of their own"
+            data = {"warning": "TestBundlesLeftOut", "message": words}
+            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+        return left_out > 0
 
     def _close_timed_out(self, results: Results) -> bool:
         """pytest-timeout's thread method kills the process; what was running had timed out."""

@@ -184,6 +184,15 @@ def test_a_member_archive_is_opened_when_asked_for_by_name() -> None:
         assert nested.where == "x.zip: 'wrapped.zip': 'store.zip'"
 
 
+def test_a_folder_in_an_archive_that_was_asked_for_by_name_is_no_wrapper() -> None:
+    store = build(Made("meta/a"), Made("meta/b"))
+    with (
+        open_zip(build(Made("manifest.json"), Made("store.zip", store)), where="x.zip") as members,
+        members.nested("store.zip") as nested,
+    ):
+        assert list(nested) == ["meta/a", "meta/b"]
+
+
 # Where it comes from
 
 

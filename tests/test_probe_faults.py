@@ -109,16 +109,19 @@ def meddle(request):
     }
 
 
-@pytest.mark.parametrize("module", ["attempts", "session"])
-def test_a_mistake_of_the_probe_itself_is_one_line(shop: Workshop, plain: Ran, module: str) -> None:
+@pytest.mark.parametrize(
+    "target",
+    ["attempts.Attempts._take", "session.Session._write_start", "session.Session._finish",
+     "recorder.Recorder.collected"],
+)  # fmt: skip
+def test_a_mistake_of_the_probe_itself_is_one_line(shop: Workshop, plain: Ran, target: str) -> None:
     # Stands for any defect: something that the probe relies on raises.
-    target = {"attempts": "Attempts._take", "session": "Session._write_start"}[module]
     shop.lay({
         "test_it.py": SOURCE,
         "conftest.py": f"""
-from bundle_probe import {module}
-def broken(*args): raise ZeroDivisionError("a defect")
-{module}.{target} = broken
+from bundle_probe import {target.split(".")[0]}
+def broken(*args, **more): raise ZeroDivisionError("a defect")
+{target} = broken
 """,
     })  # fmt: skip
     probed = shop.probed(*ARGS)

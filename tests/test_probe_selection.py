@@ -80,8 +80,8 @@ def test_the_users_own_deselection_keeps_its_own_reason(shop: Workshop) -> None:
 def test_it_has_the_last_word_over_other_plugins(shop: Workshop) -> None:
     shop.lay({
         "test_it.py": SOURCE,
-        "conftest.py": "import pytest\n@pytest.hookimpl(trylast=True)\n"
-        "def pytest_collection_modifyitems(items): items.reverse()\n",
+        "conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True)\n"
+        "def pytest_collection_modifyitems(items):\n    yield\n    items.reverse()\n",
     })  # fmt: skip
     assert started(run(shop, order=ids("acbd"))) == ids("acbd")
 

@@ -25,8 +25,9 @@ class Attempt:
     """One attempt that is going on, or the one before it while the test may yet be repeated."""
 
     __slots__ = (
-        "durations", "failures", "fields", "item", "key", "node_id", "number", "occurrence",
-        "open", "order", "outcome", "reason", "sections", "states", "subtest_failures", "used",
+        "durations", "failures", "fields", "inherits", "item", "key", "node_id", "number",
+        "occurrence", "open", "order", "outcome", "reason", "sections", "states",
+        "subtest_failures", "used",
     )  # fmt: skip
 
     def __init__(self, item, node_id, number, occurrence, order):
@@ -44,6 +45,7 @@ class Attempt:
         self.subtest_failures = 0
         self.sections = []
         self.states = None
+        self.inherits = False
         self.used = {}
 
 
@@ -99,6 +101,7 @@ class Attempts:
         if before is not None and before.node_id == node_id and before.item is item:
             attempt = Attempt(item, node_id, before.number + 1, before.occurrence, before.order)
             attempt.sections = before.sections
+            attempt.inherits = True
         else:
             occurrence = self._occurrences.get(id(item), 1)
             attempt = Attempt(item, node_id, 1, occurrence, self._order)
@@ -158,7 +161,7 @@ class Attempts:
             # Its start was not seen: it was set up in a child process (pytest-forked).
             attempt = self._begin(None, report.nodeid)
         is_subtest = report.__class__ is not _TestReport and _is_subtest(report)
-        if report.sections:
+        if report.sections or attempt.inherits:
             self._write_output(attempt, report, is_subtest)
         if is_subtest:
             self._take_subtest(attempt, report)
@@ -270,8 +273,9 @@ class Attempts:
         )
 
     def _write_output(self, attempt, report, is_subtest):
-        if not attempt.durations and not _has_all(report.sections, attempt.sections):
-            attempt.sections = []  # it was the attempt before that wrote these
+        if attempt.inherits and not _has_all(report.sections, attempt.sections):
+            attempt.sections = []  # they were of the attempt before, and are forgotten
+        attempt.inherits = False
         new = _without_known(report.sections, attempt.sections)
         if not is_subtest:
             attempt.sections = attempt.sections + new

@@ -1,0 +1,206 @@
+"""Against the real cargo-nextest: our reading of its recording, and what it says of the same run.
+
+What it says: its libtest JSON while it runs, its JUnit report, and its own replay. The crate is
+`fixtures/nextest/weather`. `BUNDLE_TEST_NEXTEST` names the executables to try, else it is the one
+on the path; where `BUNDLE_TEST_REQUIRE` has the word `nextest`, there has to be one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundler.recording import Recording
+from bundler.results import BAD, Attempt, TestResult, Verdict
+from bundler.store import open_path
+
+WEATHER = Path(__file__).parent / "fixtures" / "nextest" / "weather"
+REQUIRED = "nextest" in os.environ.get("BUNDLE_TEST_REQUIRE", "").replace(",", " ").split()
+ON_PATH = shutil.which("cargo-nextest")
+TOOLS = os.environ.get("BUNDLE_TEST_NEXTEST", ON_PATH or "").split(os.pathsep)
+HERE = bool(TOOLS[0]) and shutil.which("cargo") is not None
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not HERE and not REQUIRED, reason="cargo and cargo-nextest are not here"),
+]
+
+
+@dataclass(frozen=True)
+class Nextest:
+    """One cargo-nextest, with a crate and a store of its own."""
+
+    crate: Path
+    environment: dict[str, str]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        """Run `cargo nextest` with these words."""
+        return subprocess.run(
+            ["cargo", "nextest", *words],
+            cwd=self.crate,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=300,
+        )
+
+    def exported(self, name: str = "latest") -> Path:
+        """The portable recording of a run."""
+        path = self.crate.parent / f"{name}-{len(list(self.crate.parent.iterdir()))}.zip"
+        done = self.run("store", "export", name, "--archive-file", str(path))
+        assert done.returncode == 0, done.stderr
+        return path
+
+    def junit(self) -> ET.Element:
+        """The report of the last run."""
+        return ET.parse(self.crate / "target" / "nextest" / "default" / "junit.xml").getroot()
+
+
+@pytest.fixture(scope="module", params=TOOLS, ids=lambda tool: Path(tool).parent.parent.name)
+def nextest(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nextest]:
+    assert HERE, "BUNDLE_TEST_REQUIRE asks for nextest, and it is not here"
+    place = tmp_path_factory.mktemp("nextest")
+    (place / "bin").mkdir()
+    (place / "bin" / "cargo-nextest").symlink_to(request.param)
+    (place / "config" / "nextest").mkdir(parents=True)
+    recorded = "[experimental]\nrecord = true\n[record]\nenabled = true\n"
+    (place / "config" / "nextest" / "config.toml").write_text(recorded)
+    shutil.copytree(WEATHER, place / "crate")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("NEXTEST")}
+    kept.pop("RUST_BACKTRACE", None)
+    environment = {
+        **kept,
+        "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "XDG_CONFIG_HOME": str(place / "config"),
+        "NEXTEST_STATE_DIR": str(place / "state"),
+        "NEXTEST_CACHE_DIR": str(place / "state"),
+        "NEXTEST_EXPERIMENTAL_LIBTEST_JSON": "1",
+        "CARGO_TERM_COLOR": "never",
+    }
+    yield Nextest(place / "crate", environment)
+
+
+def by_name(recording: Recording) -> dict[str, TestResult]:
+    return {test.test_id: test for test in recording.results.tests}
+
+
+def seconds(attempt: Attempt) -> float:
+    return attempt.duration_us / 1_000_000
+
+
+def text(recording: Recording, attempt: Attempt, *streams: str) -> str:
+    outputs = recording.outputs(attempt.output_offsets)
+    whole = b"".join(one.content for one in outputs if one.stream in streams)
+    return whole.decode("utf-8", "replace")
+
+
+def without_controls(output: str) -> str:
+    """nextest strips escapes from its reports, and leaves out what XML cannot hold."""
+    output = re.sub(r"\x1b\[[0-9;]*m", "", output)
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", output)
+
+
+def test_what_its_junit_report_says_of_every_attempt(nextest: Nextest) -> None:
+    done = nextest.run("run")
+    assert done.returncode == 100, done.stderr
+    recording = open_path(nextest.exported())
+    tests = by_name(recording)
+    cases = {
+        f"{case.get('classname')} {case.get('name')}": case
+        for case in nextest.junit().iter("testcase")
+        if not str(case.get("classname")).startswith("@")
+    }
+    assert recording.problems == []
+    assert cases.keys() == {name for name, test in tests.items() if test.verdict != "skipped"}
+    for name, case in cases.items():
+        agrees_with_junit(recording, tests[name], case)
+
+
+def agrees_with_junit(recording: Recording, test: TestResult, case: ET.Element) -> None:
+    """The report has one of the attempts as the case, the others as elements in it."""
+    earlier = [one for one in case if one.tag.startswith(("flaky", "rerun"))]
+    red = case.find("failure") is not None or case.find("error") is not None
+    assert red == (test.verdict in BAD), test.test_id
+    assert len(test.attempts) == 1 + len(earlier)
+    # Of a flaky test the case is the last attempt, of one that failed the first.
+    main, *others = test.attempts if red else [test.attempts[-1], *test.attempts[:-1]]
+    for element, attempt in zip([case, *earlier], [main, *others], strict=True):
+        assert float(element.get("time", "nan")) == pytest.approx(seconds(attempt), abs=0.0006)
+        for tag, stream in (("system-out", "stdout"), ("system-err", "stderr")):
+            reported = element.findtext(tag) or ""
+            printed = without_controls(text(recording, attempt, stream))
+            assert reported.strip() == printed.strip(), (test.test_id, tag)
+
+
+def test_what_its_libtest_json_says_of_every_test(nextest: Nextest) -> None:
+    done = nextest.run("run", "--message-format", "libtest-json-plus")
+    recording = open_path(nextest.exported())
+    tests = by_name(recording)
+    said: dict[str, dict[str, Any]] = {}
+    for line in done.stdout.splitlines():
+        event = json.loads(line)
+        if event["type"] == "test" and event["event"] != "started":
+            said[our_name(event["name"])] = event
+    assert said.keys() == tests.keys()
+    for name, event in said.items():
+        test = tests[name]
+        expected = "failed" if test.verdict in BAD else "ok"
+        expected = "ignored" if test.verdict is Verdict.SKIPPED else expected
+        assert event["event"] == expected, name
+        if "exec_time" in event:
+            assert event["exec_time"] == pytest.approx(seconds(test.attempts[-1]), abs=0.000002)
+        if "stdout" in event:
+            assert event["stdout"].strip() in text(recording, test.attempts[-1], "output")
+
+
+def our_name(name: str) -> str:
+    """`crate::binary$test#attempt`, where the binary of a library has the name of its crate."""
+    binary, _, test = name.partition("$")
+    crate, _, own = binary.partition("::")
+    return f"{crate if own == crate else binary} {test.partition('#')[0]}"
+
+
+def test_what_its_own_replay_shows(nextest: Nextest) -> None:
+    nextest.run("run")
+    archive = nextest.exported()
+    words = ("--success-output", "immediate", "--no-output-indent", "--color", "never")
+    shown = nextest.run("replay", "-R", str(archive), "--no-pager", *words)
+    assert shown.returncode == 0, shown.stderr
+    replayed = in_ascii(shown.stdout + shown.stderr)
+    recording = open_path(archive)
+    for test in recording.results.tests:
+        for attempt in test.attempts:
+            for output in recording.outputs(attempt.output_offsets):
+                assert in_ascii(output.content) in replayed, test.test_id
+
+
+def in_ascii(output: bytes) -> bytes:
+    """Without colours and what else nextest keeps from a terminal."""
+    return re.sub(rb"[^ -~\n]", b"", re.sub(rb"\x1b\[[0-9;]*m", b"", output)).strip()
+
+
+def test_its_store_and_its_archive_are_one_recording(nextest: Nextest) -> None:
+    nextest.run("run", "-E", "test(flaky) + test(freezing)")
+    archived = open_path(nextest.exported())
+    [stored] = Path(nextest.environment["NEXTEST_STATE_DIR"]).rglob(archived.manifest.run_id)
+    ours = [line.content for line in open_path(stored).log.lines()]
+    assert ours == [line.content for line in archived.log.lines()]
+
+
+def test_a_stress_run_has_every_iteration(nextest: Nextest) -> None:
+    nextest.run("run", "--stress-count", "4", "-E", "test(flaky) + test(boiling)")
+    results = open_path(nextest.exported()).results
+    assert results.counts == {"failed": 4, "flaky": 4, "skipped": 4}
+    assert [one.occurrence for one in results.with_id("weather::storms flaky")] == [1, 2, 3, 4]

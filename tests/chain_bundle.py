@@ -43,7 +43,7 @@ class Suite:
         """Carry a step out; return what it came to, and its tests in the order they had."""
         for file in FILES:
             (self.place.project / f"test_{file}.py").unlink(missing_ok=True)
-        for file in {file for file, _ in step.tests}:
+        for file in step.files:
             self.place.file(f"test_{file}.py", SUITE)
         tests = "".join(f"{file} {name} {how}\n" for (file, name), how in step.tests.items())
         self.place.file("tests.txt", tests)

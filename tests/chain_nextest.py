@@ -53,7 +53,7 @@ PRIORITY = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one step came to: what ran and how, the sets before it, what was said of the set after."""
+    """What one step came to: what ran and how, the sets before it, the count that it printed."""
 
     ran: dict[Test, str]
     passing: set[Test]
@@ -83,8 +83,7 @@ class Crate:
 
     def run(self, step: Step, order: Sequence[Test]) -> Outcome:
         """Carry a step out, its tests in this order as far as they are in it."""
-        present = sorted({file for file, _ in step.tests})
-        targets = "".join(TARGET.format(file) for file in present)
+        targets = "".join(TARGET.format(file) for file in step.files)
         (self.root / "Cargo.toml").write_text(PACKAGE + targets)
         tests = "".join(f"{file} {name} {how}\n" for (file, name), how in step.tests.items())
         (self.root / "tests.txt").write_text(tests)

@@ -36,6 +36,12 @@ class Step:
     start: Start = Start.RERUN
     filter: str | None = None
     max_fail: int | None = None
+    emptied: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> list[str]:
+        """The files that are there: those with tests, and those that are there without."""
+        return sorted({file for file, _ in self.tests}.union(self.emptied))
 
 
 def chain(number: int, length: int = 8) -> list[Step]:

@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundle",),
     ("verification", "translation"),
     ("formats",),
+    ("formats.rust_panics",),
     (
         "formats.junit_cases",
         "formats.nextest_statuses",

@@ -40,6 +40,8 @@ def output(name: str) -> Iterator[IO[bytes]]:
 
     A symbolic link is written through. Raises OutputError where it refuses.
     """
+    if not name:
+        raise OutputError("the name of the file to write is empty", hint="Name one; - is stdout.")
     path = Path(name)
     try:
         if path.exists() and not path.is_file():

@@ -22,7 +22,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -44,7 +44,7 @@ from bundler.manifest import (
 from bundler.recording import Recording
 from bundler.results import Results, Status
 from bundler.status import judge
-from bundler.zip_writer import write_zip
+from bundler.zip_writer import Target, write_zip
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -365,7 +365,7 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
-def _copy(files: Mapping[str, bytes], name: str, target: IO[bytes]) -> None:
+def _copy(files: Mapping[str, bytes], name: str, target: Target) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
     opening = getattr(files, "open", None)
     if opening is None:
@@ -375,7 +375,7 @@ def _copy(files: Mapping[str, bytes], name: str, target: IO[bytes]) -> None:
         shutil.copyfileobj(source, target)
 
 
-def pack(path: Path, target: IO[bytes]) -> RunManifest:
+def pack(path: Path, target: Target) -> RunManifest:
     """Write a bundle as one zip: the same tree, the same names, the same bytes each time.
 
     A bundle whose recorder vanished is sealed first; one that is live is packed as it stands now.
@@ -388,7 +388,7 @@ def pack(path: Path, target: IO[bytes]) -> RunManifest:
     return _pack_directory(path, target)
 
 
-def _pack_directory(directory: Path, target: IO[bytes]) -> RunManifest:
+def _pack_directory(directory: Path, target: Target) -> RunManifest:
     recording = read_directory(directory)
     if not recording.live and (directory / LOG).exists():
         seal_abandoned(directory)

@@ -14,7 +14,7 @@ import typer.main
 
 from bundler import __version__
 from bundler.commands import COMMANDS
-from bundler.errors import BundleError
+from bundler.errors import BundleError, OutputError, UsageError
 from bundler.terminal import Ui
 
 HELP = """The black-box recorder for test runs.
@@ -29,6 +29,9 @@ Record in CI, look at it here:
 """
 
 
+INTERRUPTED = 130
+OUR_OWN_FAULT = 70
+REPORT_IT = "Set BUNDLE_TRACEBACK=1 to see where, and report it."
 CONTEXT = {"help_option_names": ["-h", "--help"]}
 
 
@@ -48,6 +51,12 @@ class Commands(typer.core.TyperGroup):
         settings = {**CONTEXT, **getattr(module, "CONTEXT_SETTINGS", {})}
         app.command(cmd_name, context_settings=settings)(module.command)
         return typer.main.get_command(app)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the first word names. Raises UsageError where it names none."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UsageError(f"no such command {args[0]!r}", hint=_nearest_command(args[0]))
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing them."""
@@ -86,7 +95,17 @@ def main() -> None:
     # A command's objects live until it ends: looking for garbage among those of a hundred thousand
     # tests takes a fifth of a replay.
     gc.disable()
+    _fill_closed_streams()
     sys.exit(run(sys.argv[1:]))
+
+
+def _fill_closed_streams() -> None:
+    """Put the null device where a standard stream was closed: a log must not get its number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def run(words: list[str]) -> int:
@@ -99,11 +118,23 @@ def run(words: list[str]) -> int:
     except typer.TyperException as error:
         ui.error(_usage(error), _where_help_is(error))
         return error.exit_code
-    except typer.Abort:
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        ui.abandon_stdout()
+        return INTERRUPTED
     except BundleError as error:
         ui.error(error.message, error.hint)
         return error.exit_code
+    except OSError as error:
+        ui.abandon_stdout()
+        ui.error(_refusal(error))
+        return OutputError.exit_code
+    except Exception as error:
+        if os.environ.get("BUNDLE_TRACEBACK"):
+            raise
+        ui.abandon_stdout()
+        what = ": ".join(filter(None, [type(error).__name__, str(error)]))
+        ui.error(f"bundle itself failed: {what}", REPORT_IT)
+        return OUR_OWN_FAULT
 
 
 def _after_dashes(words: list[str]) -> list[str]:
@@ -122,6 +153,21 @@ def _command(words: list[str], ui: Ui) -> int:
     except typer.Exit as end:
         return end.exit_code
     return code if isinstance(code, int) else 0
+
+
+def _nearest_command(word: str) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), COMMANDS, n=1)
+    if near:
+        return f"Did you mean `bundle {near[0]}`?"
+    return "Run `bundle --help` to see the commands; `bundle run -- COMMAND` records one."
+
+
+def _refusal(error: OSError) -> str:
+    """Say what the system refused, of which nobody closer to it could say more."""
+    why = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename} is refused: {why}" if error.filename else f"the system refuses: {why}"
 
 
 def _usage(error: typer.TyperException) -> str:

@@ -212,7 +212,7 @@ def _read_table(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
     try:
         table: Any = tomllib.loads(path.read_bytes().decode("utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise UsageError(

@@ -44,6 +44,7 @@ In the table, KEY is `session, occurrence?, attempt`. Durations are microseconds
 | `TestOutput` | output | KEY, `stream` (`stdout stderr log` or a section's title), `phase` (`setup call teardown`), `text` or `base64`, `omitted_bytes?` (cut between this chunk and the one before) |
 | `SubtestFinished` | test | KEY, `name, outcome, duration_us, failures` |
 | `TestFinished` | test | KEY, `worker?, order, outcome, setup_us?, call_us?, teardown_us?, reason?, failures […], will_retry?, properties? [[name, value]…]`. Without `attempt` it closes the open attempt of that test (a worker that died) |
+| `GeneratorState` | test | KEY, `states {random?, numpy?}` (of the random generators when the attempt started, kept where it does not pass; before its TestFinished) |
 | `Attachment` | artifact | `name, path, media_type, size` and, of a test, KEY |
 | `RunOutput` | output | `stream` (`stdout stderr terminal`), `text` or `base64`, `omitted_bytes?` |
 | `Warning` | log | `warning, message, file?, line?, when?` |

@@ -5,8 +5,9 @@ Where recording is not possible, the command runs all the same and one line says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bundler import probe, pruning, recorder
 from bundler.configuration import Configuration
@@ -48,12 +49,12 @@ def record(
     if not request.argv:
         raise UsageError("a command is missing", hint="Write `bundle run -- COMMAND`.")
     if not configuration.record:
-        return Execution(request, _unrecorded(request, env))
+        return Execution(request, _pass_through(request.argv, request.cwd, env))
     try:
         recording = recorder.begin(request, open_store(env), env, documents or {})
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        return Execution(request, _unrecorded(request, env))
+        return Execution(request, _pass_through(request.argv, request.cwd, env))
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
@@ -62,12 +63,15 @@ def record(
         env=child,
         cwd=request.cwd,
         on_output=recording.output,
+        on_idle=recording.idle,
     )
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
     )
+    if ended.recording_error is not None:
+        recording.disarm(ended.recording_error)
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))
@@ -93,7 +97,16 @@ def tidy(ui: Ui, execution: Execution, configuration: Configuration) -> None:
 
 def leave(execution: Execution) -> int:
     """Return the command's exit code; a signal that ended it ends this process too."""
-    ended = execution.ended
+    return _leave(execution.ended)
+
+
+def unrecorded(ui: Ui, argv: Sequence[str], env: Mapping[str, str], why: BundleError) -> int:
+    """Run a command without recording it, say why, and return its exit code."""
+    ui.status(f"bundle: not recording: {why.message}")
+    return _leave(_pass_through(argv, None, env))
+
+
+def _leave(ended: process.Exit) -> int:
     if ended.signal is not None:
         process.exit_like(ended)
     return ended.code if ended.code is not None else 1
@@ -115,7 +128,8 @@ def last_lines(execution: Execution) -> list[str]:
         lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
     red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
     tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
-    total = f"{tests}, {red} not passing, " if results.tests else ""
+    began = any(test.attempts for test in results.tests)
+    total = f"{tests}, {f'{red} not passing' if began else 'none run'}, " if results.tests else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
 
@@ -129,11 +143,11 @@ def while_running(results: Results) -> str:
     return f", while running {one_line(running[0])}{more}"
 
 
-def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
+def _pass_through(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> process.Exit:
     def pass_by(_stream: str, _chunk: bytes) -> None:
         """Nobody takes what is printed."""
 
-    return process.run(list(request.argv), env=env, cwd=request.cwd, on_output=pass_by)
+    return process.run(list(argv), env=env, cwd=cwd, on_output=pass_by)
 
 
 def _tail(recording: Recorder) -> str:

@@ -206,8 +206,16 @@ def _keep_unknown(
 
 
 def encode_document(document: dict[str, Any]) -> bytes:
-    """Return the bytes of a document: ASCII JSON, two spaces deep, a newline at the end."""
-    return json.dumps(document, indent=2, allow_nan=False).encode("ascii") + b"\n"
+    """Return the bytes of a document: ASCII JSON, a line a field, a line a row of a list."""
+    fields = [f"  {json.dumps(name)}: {_rows(value)}" for name, value in document.items()]
+    return ("{\n" + ",\n".join(fields) + "\n}\n").encode("ascii")
+
+
+def _rows(value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict | list):
+        rows = ",\n    ".join(json.dumps(row, allow_nan=False) for row in value)
+        return f"[\n    {rows}\n  ]"
+    return json.dumps(value, allow_nan=False)
 
 
 def summary_document(manifest: RunManifest, results: Results) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def carry_out(store: Store, chosen: Plan, runs: dict[str, StoredRun], now_us: in
             path.rename(doomed)
             deleted += 1
         shutil.rmtree(doomed, ignore_errors=True)
+    if not store.directory.is_dir():
+        return 0  # nothing was ever recorded here
     for left in store.directory.glob("deleting-*"):
         shutil.rmtree(left, ignore_errors=True)
     _mark(store.directory / MARK, now_us)

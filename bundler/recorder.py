@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler import __version__, atomic, bundle, environment
+from bundler import __version__, atomic, bundle, environment, test_bundles
 from bundler.events import text_fields
 from bundler.manifest import (
     Command,
@@ -38,6 +38,8 @@ RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
 CHUNK = 256 * 1024
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
+RUN_OUTPUT_TAIL = 1024 * 1024
+MOMENT_S = 0.2
 SELECTION = "selection.json"
 
 
@@ -92,7 +94,15 @@ class Recorder:
             try:
                 self._output.take(stream, chunk)
             except (OSError, ValueError) as error:
-                self._disarm(error)
+                self.disarm(error)
+
+    def idle(self) -> None:
+        """Nothing was printed for a moment: write what is pending. Never raises."""
+        if self.problem is None:
+            try:
+                self._output.rest()
+            except (OSError, ValueError) as error:
+                self.disarm(error)
 
     def finish(self, ending: Ending) -> Recorded | None:
         """Finish the bundle and return it, or None where the recording failed."""
@@ -101,7 +111,7 @@ class Recorder:
                 self._thread.join(timeout=5)
             return self._finish(ending)
         except (OSError, ValueError) as error:
-            self._disarm(error)
+            self.disarm(error)
         finally:
             self._close()
         return None
@@ -114,10 +124,26 @@ class Recorder:
         results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
+        if self._write_test_bundles(recording, results):
+            results = fold(recording.events())
         status = judge(ending, results, runner=self.request.runner)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
+
+    def _write_test_bundles(self, recording: Recording, results: Results) -> bool:
+        """Write the test bundles; where there are too many, say so in the log."""
+        recording.results = results
+        try:
+            left_out = test_bundles.write(self.live.directory, recording)
+        except OSError as error:
+            self.disarm(error)
+            return False  # the log has everything, and is sealed all the same
+        if left_out:
+            words = f"{left_out} more tests did not pass and have no bundle of their own"
+            data = {"warning": "TestBundlesLeftOut", "message": words}
+            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+        return left_out > 0
 
     def _close_timed_out(self, results: Results) -> bool:
         """pytest-timeout's thread method kills the process; what was running had timed out."""
@@ -146,9 +172,10 @@ class Recorder:
             path = self.live.directory / bundle.ENVIRONMENT
             atomic.write(path, encode_document(document))
         except (OSError, ValueError) as error:
-            self._disarm(error)
+            self.disarm(error)
 
-    def _disarm(self, error: Exception) -> None:
+    def disarm(self, error: Exception) -> None:
+        """Record no more; the first reason is kept."""
         if self.problem is None:
             self.problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
 
@@ -156,7 +183,7 @@ class Recorder:
         try:
             self.live.close()
         except OSError as error:
-            self._disarm(error)
+            self.disarm(error)
 
 
 def begin(
@@ -218,36 +245,60 @@ def as_text(word: str) -> str:
 
 
 class _BoundedOutput:
-    """What the command prints, as RunOutput events: the head at once, a tail kept for the end."""
+    """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
+
+    A test runner prints a character a test, so what comes within a moment is one event.
+    """
 
     def __init__(self, live: bundle.LiveBundle) -> None:
         self._live = live
+        self._pending = bytearray()
+        self._stream = ""
+        self._since = 0.0
         self._written = 0
         self._tail: list[tuple[str, bytes]] = []
         self._tail_bytes = 0
         self._omitted = 0
 
     def take(self, stream: str, chunk: bytes) -> None:
-        for begin in range(0, len(chunk), CHUNK):
-            piece = chunk[begin : begin + CHUNK]
-            if self._written + len(piece) <= RUN_OUTPUT_LIMIT:
-                self._written += len(piece)
-                self._append(stream, piece, 0)
-            else:
-                self._keep(stream, piece)
+        now = time.monotonic()
+        if stream != self._stream:
+            self._pass_on()
+            self._stream = stream
+        if not self._pending:
+            self._since = now
+        self._pending += chunk
+        if len(self._pending) >= CHUNK or now - self._since > MOMENT_S:
+            self._pass_on()
+
+    def rest(self) -> None:
+        """Write what is pending: nothing more may come for a while."""
+        if self._pending and time.monotonic() - self._since > MOMENT_S:
+            self._pass_on()
 
     def flush(self) -> None:
-        """Write the tail that was kept back, the cut counted on its first piece."""
+        """Write what is pending and the tail that was kept back, the cut counted on its start."""
+        self._pass_on()
         omitted, self._omitted = self._omitted, 0
         for stream, piece in self._tail:
             self._append(stream, piece, omitted)
             omitted = 0
         self._tail = []
 
+    def _pass_on(self) -> None:
+        pending, self._pending = bytes(self._pending), bytearray()
+        for begin in range(0, len(pending), CHUNK):
+            piece = pending[begin : begin + CHUNK]
+            if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
+                self._written += len(piece)
+                self._append(self._stream, piece, 0)
+            else:
+                self._keep(self._stream, piece)
+
     def _keep(self, stream: str, piece: bytes) -> None:
         self._tail.append((stream, piece))
         self._tail_bytes += len(piece)
-        while self._tail_bytes - len(self._tail[0][1]) > TAIL_BYTES * 16:
+        while self._tail_bytes - len(self._tail[0][1]) > RUN_OUTPUT_TAIL:
             dropped = self._tail.pop(0)[1]
             self._tail_bytes -= len(dropped)
             self._omitted += len(dropped)

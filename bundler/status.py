@@ -45,7 +45,7 @@ def judge(ending: Ending | None, results: Results, *, runner: str = "command") -
 
 
 def _state(ending: Ending, results: Results, runner: str) -> tuple[Status, str | None]:
-    if ending.forwarded:
+    if ending.forwarded and not _ended_by_itself(ending, results):
         return Status.CANCELLED, f"stopped by {ending.forwarded[0]}"
     unfinished = [session for session in results.sessions if not session.finished]
     if unfinished:
@@ -59,6 +59,13 @@ def _state(ending: Ending, results: Results, runner: str) -> tuple[Status, str |
     return (Status.PASSED if ending.exit_code == 0 else Status.FAILED), None
 
 
+def _ended_by_itself(ending: Ending, results: Results) -> bool:
+    """Whether it went on to its ordinary end: Ctrl-C at a prompt of pdb stops nothing."""
+    if ending.signal is not None or any(not session.finished for session in results.sessions):
+        return False
+    return ending.exit_code in ((0, 1, 5) if results.sessions else (0,))
+
+
 def _vanished(ending: Ending) -> str | None:
     if ending.signal is not None:
         return None
@@ -70,10 +77,8 @@ def _of_session(
 ) -> tuple[Status, str | None]:
     if session.reason is not None and session.exit_status not in (0, 1):
         broken = any(problem.outcome is Verdict.ERRORED for problem in results.collection)
-        state = Status.COLLECTION_FAILED if broken else Status.CANCELLED
-        if session.exit_status == 3:
-            state = Status.INTERNAL_ERROR
-        return state, session.reason
+        other = Status.INTERNAL_ERROR if session.exit_status == 3 else Status.CANCELLED
+        return Status.COLLECTION_FAILED if broken else other, session.reason
     if session.exit_status != exit_code:
         # make or nox gave another code than the pytest inside: both are the truth.
         return (Status.PASSED if exit_code == 0 else Status.FAILED), session.reason

@@ -34,6 +34,7 @@ from bundler.errors import (
     RunNotFound,
 )
 from bundler.manifest import RunManifest, RunStatus, parse_manifest
+from bundler.names import shown
 from bundler.recording import Recording
 from bundler.results import Status
 
@@ -147,9 +148,9 @@ class Store:
         found = [one for one in known if one[2].startswith(wanted)] if wanted else []
         if len(found) > 1:
             ids = ", ".join(run_id[:12] for _, _, run_id in found[:5])
-            raise AmbiguousRun(f"run {name!r} is more than one: {ids}")
+            raise AmbiguousRun(f"run {shown(name)} is more than one: {ids}")
         if not found:
-            raise RunNotFound(f"run {name!r} is not in the store of {self.project}")
+            raise RunNotFound(f"run {shown(name)} is not in the store of {self.project}")
         return _stored(*found[0])
 
     def _directories(self) -> list[tuple[Path, int, str]]:
@@ -232,19 +233,36 @@ def directory_of(name: str, *, store: Store | None = None) -> Path:
     if not is_path(name):
         return (store or open_store()).find(name).path
     path = Path(name)
-    if not path.exists():
-        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    _must_exist(path)
     return path
 
 
 def open_path(path: Path) -> Recording:
     """Open a recording by its path, of whatever format; a pipe is spooled first."""
-    if not path.exists():
-        raise RunNotFound(f"{path} does not exist", hint="Check the path, or run `bundle list`.")
+    _must_exist(path)
     try:
         return opening.read_path(path)
     except OSError as error:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _must_exist(path: Path) -> None:
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+        why = "does not exist" if gone else f"cannot be reached: {_why(error)}"
+        raise RunNotFound(
+            f"{_cut(str(path))} {why}", hint="Check the path, or run `bundle list`."
+        ) from None
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 300 else f"{name[:300]}…"
+
+
+def _why(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def open_stream(stream: IO[bytes], *, where: str) -> Recording:

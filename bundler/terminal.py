@@ -24,6 +24,24 @@ from bundler.look import ENCODING_ERRORS, ColourChoice, Look, Style, wants_colou
 _BATCH_CHARACTERS = 64 * 1024
 
 
+class Unread(Exception):
+    """Nobody reads on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A stream as the writer of a document sees it."""
+
+    stream: Stream
+
+    def write(self, content: bytes) -> int:
+        """Take a piece, and return its size. Raises Unread where nobody reads on."""
+        self.stream.write_bytes(content)
+        if self.stream.stopped:
+            raise Unread
+        return len(content)
+
+
 class Stream:
     """One of the streams that a command writes to.
 
@@ -69,6 +87,14 @@ class Stream:
         if self._file is not None and not self.stopped:
             with self._minding_the_reader():
                 self._file.write(content)
+
+    @contextlib.contextmanager
+    def as_target(self) -> Iterator[Target]:
+        """Give the stream to the writer of a document, which ends where nobody reads on."""
+        target = Target(self)
+        with contextlib.suppress(Unread):
+            yield target
+            self.flush()
 
     def flush(self) -> None:
         """Hand over what is still held back."""
@@ -171,6 +197,8 @@ class Ui:
     def error(self, message: str, hint: str = "") -> None:
         """Write to stderr why there is no result, and what to do about it."""
         look = self.stderr.look
+        with contextlib.suppress(OutputError):  # there is an error to tell of already
+            self.stdout.flush()
         self.status(f"{look.paint(Style.FAILED, 'error')}: {one_line(message)}")
         if hint:
             self.status(f" {look.paint(Style.HEADING, 'hint')}: {one_line(hint)}")

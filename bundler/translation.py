@@ -31,7 +31,7 @@ import re
 import tempfile
 import uuid
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -315,7 +315,7 @@ class Translation:
     def finished(
         self,
         *,
-        status: RunStatus | None = None,
+        status: RunStatus | Callable[[RunStatus], RunStatus] | None = None,
         seed: int | None = None,
         duration_us: int | None = None,
         finished_at: str | None = None,
@@ -324,8 +324,9 @@ class Translation:
     ) -> Recording:
         """End the run and return its recording.
 
-        Without a `status` it follows from the verdicts (`bundler.status.infer`). A file that is
-        `cut` gets no RunFinished: nobody knows how the run ended.
+        Without a `status` it follows from the verdicts (`bundler.status.infer`); a function is
+        given what follows, and has the last word. A file that is `cut` gets no RunFinished: nobody
+        knows how the run ended.
         """
         self._begin()
         seed = self._seed if seed is None else seed
@@ -333,7 +334,8 @@ class Translation:
             self._manifest(seed or 0), {}, PlainLog(self._log.view), self._files, self.where
         )
         results = recording.results
-        status = status or infer(results)
+        if not isinstance(status, RunStatus):
+            status = infer(results) if status is None else status(infer(results))
         duration_us = results.last_ts_us if duration_us is None else duration_us
         if not cut:
             finished = {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from bundler import atomic, bundle
+from bundler import atomic, bundle, test_bundles
 from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.events import Event
@@ -54,7 +54,7 @@ def verify(recording: Recording) -> list[Finding]:
 
 def _members(recording: Recording) -> Iterator[Finding]:
     for member in recording.manifest.members:
-        derived = member.name == bundle.SUMMARY
+        derived = _is_derived(member.name)
         if member.name not in recording.files:
             yield Finding(member.name, "is missing", derived)
             continue
@@ -69,20 +69,25 @@ def _members(recording: Recording) -> Iterator[Finding]:
             yield Finding(name, "is not in the manifest", derived=True)
 
 
+def _is_derived(name: str) -> bool:
+    return name == bundle.SUMMARY or test_bundles.is_derived(name)
+
+
 def _documents(recording: Recording) -> Iterator[Finding]:
-    for name, schema in DOCUMENTS.items():
+    repros = dict.fromkeys(filter(test_bundles.is_manifest, recording.files), "repro-manifest.v1")
+    for name, schema in (DOCUMENTS | repros).items():
         if name not in recording.files:
             continue
         try:
             document = load_document(recording.files[name], name)
         except UnreadableRecording as error:
-            yield Finding(name, error.message, derived=name == bundle.SUMMARY)
+            yield Finding(name, error.message, derived=_is_derived(name))
             continue
         for number, misfit in enumerate(validator(schema).iter_errors(document)):
             if number < MOST_FINDINGS_OF_A_KIND:
                 where = misfit.json_path
                 problem = f"does not fit {schema}: {where}: {misfit.message[:200]}"
-                yield Finding(name, problem, derived=name == bundle.SUMMARY)
+                yield Finding(name, problem, derived=_is_derived(name))
 
 
 def _log(recording: Recording) -> Iterator[Finding]:
@@ -132,4 +137,5 @@ def repair(directory: Path) -> RunManifest:
         if state.state == Status.PASSED:
             state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
         manifest = msgspec.structs.replace(manifest, status=state)
+    test_bundles.write(directory, recording)
     return bundle.seal(directory, manifest)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, HostileRecording
@@ -40,6 +40,14 @@ _MODE = 0o100644 << 16
 _HERE = "the archive to write"
 
 
+class Target(Protocol):
+    """Where an archive goes: a binary file, or what takes bytes as one does."""
+
+    def write(self, content: bytes, /) -> int:
+        """Take all of it and return how much that is. Raises OSError."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Header:
     """What both headers of an entry say."""
@@ -52,7 +60,7 @@ class _Header:
     offset: int
 
 
-def write_zip(members: Iterable[tuple[str, bytes | Path]], target: IO[bytes]) -> None:
+def write_zip(members: Iterable[tuple[str, bytes | Path]], target: Target) -> None:
     """Write members, each a name and its bytes or the file that holds them, as one zip file.
 
     `target` need not be seekable. Raises HostileRecording where the gate would refuse a name or

@@ -39,22 +39,22 @@ class Place:
         return {
             **kept,
             "BUNDLE_STORE": str(self.store),
-            "BUNDLE_CONFIG": str(self.store / "no configuration.toml"),
+            "BUNDLE_CONFIG": os.devnull,
             "PYTHONPATH": HERE,
             "PYTHONDONTWRITEBYTECODE": "1",
             "COLUMNS": "100",
             **changes,
         }
 
-    def bundle(self, *words: str, cwd: Path | None = None, **environment: str) -> Ended:
+    def bundle(self, *words: str, **environment: str) -> Ended:
         """Run `bundle` with these words."""
-        return self.run([*BUNDLE, *words], cwd=cwd, **environment)
+        return self.run([*BUNDLE, *words], **environment)
 
-    def run(self, command: Sequence[str], cwd: Path | None = None, **environment: str) -> Ended:
+    def run(self, command: Sequence[str], **environment: str) -> Ended:
         """Run any command here."""
         done = subprocess.run(
             command,
-            cwd=cwd or self.project,
+            cwd=self.project,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -16,5 +16,5 @@ def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
             monkeypatch.delenv(name)
     root = tmp_path_factory.mktemp("store")
     monkeypatch.setenv("BUNDLE_STORE", str(root))
-    monkeypatch.setenv("BUNDLE_CONFIG", str(root / "no configuration.toml"))
+    monkeypatch.setenv("BUNDLE_CONFIG", os.devnull)
     return root

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+from probe_driver import BUNDLE
+
 from bundler.bundle import read
 from bundler.recording import Recording
 from bundler.results import TestResult, Verdict
 
 OUTPUT_LIMIT = 10 * 1024 * 1024
 SECTION = re.compile(r"Captured (stdout|stderr|log) (setup|call|teardown)")
-BUNDLE = [sys.executable, "-m", "bundler"]
 
 
 @dataclass
@@ -210,8 +211,8 @@ def main() -> int:
     for difference in compared.differences[:50]:
         print(difference)
     print(
-        f"{compared.tests} tests, exit code {compared.exit_code}, "
-        f"{len(compared.differences)} differences"
+        f"tests: {compared.tests}, exit code {compared.exit_code}, "
+        f"differences: {len(compared.differences)}"
     )
     return 1 if compared.differences else 0
 

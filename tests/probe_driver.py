@@ -20,14 +20,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bundler.bundle import read
 from bundler.eventlog import Line, PlainLog
 from bundler.events import Event, decode_line, encode_line
 from bundler.probe import PATH
+from bundler.recording import Recording
 from bundler.results import Results, fold
 
 PYTHON = os.environ.get("PROBE_PYTHON", sys.executable)
 ROOT_SEED = 0xDEADBEEF
 DEADLINE = 60
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from bundler.cli import main; main()"
+BUNDLE = (sys.executable, "-c", START, str(Path(__file__).parent.parent))
+"""`bundle` of this checkout, installed or not, without a path that the tests would inherit."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Workshop:
 
     def lay(self, files: Mapping[str, str | bytes]) -> None:
         """Write the files anew; nothing of an earlier run is left."""
-        for folder in (self.suite, self.log.parent):
+        for folder in (self.suite, self.log.parent, self.place / "store"):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         for name, content in files.items():
@@ -109,6 +114,18 @@ class Workshop:
         child = {**child, "BUNDLE_PROBE": told, "PYTHONPATH": _with_probe(child)}
         ran = self._run(args, child, interrupt, prefix)
         return self.read(ran)
+
+    def recorded(
+        self, *args: str, env: Mapping[str, str] | None = None, interrupt: str = ""
+    ) -> tuple[Ran, Recording]:
+        """Run pytest under `bundle run`, and read the bundle."""
+        store = self.place / "store"
+        child = {**clean_environment(), **(env or {}), "BUNDLE_STORE": str(store)}
+        child["BUNDLE_CONFIG"] = os.devnull
+        wrapper = (*BUNDLE, "run", "--no-hash-seed", "--")
+        ran = self._run(args, child, interrupt, wrapper)
+        [run] = [path for path in store.glob("*/*") if path.is_dir()]
+        return ran, read(run)
 
     def read(self, ran: Ran | None = None) -> Ran:
         """Read the log, to what else is known of a run."""
@@ -167,7 +184,7 @@ def clean_environment() -> dict[str, str]:
     """This process's environment without what would change pytest."""
     hidden = ("PYTEST", "PYTHON", "BUNDLE", "COV_", "FORCE_COLOR", "CI")
     env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-    return {**env, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "100"}
+    return {**env, "PYTHONHASHSEED": "0", "COLUMNS": "100"}
 
 
 def unmet(needs: tuple[str, ...]) -> list[str]:

@@ -203,7 +203,8 @@ _COLLECTED = (
     Suite("import_error_and_go_on", {"test_bad.py": "1 / 0\n", "test_ok.py": _PASSES},
           {"test_ok.py::test_fine": "passed"}, 1, Status.FAILED,
           args=("--continue-on-collection-errors",), collection={"test_bad.py": "errored"}),
-    Suite("import_error_in_every_worker", {"test_bad.py": "1 / 0\n", "test_ok.py": _PASSES},
+    Suite("import_error_in_every_worker",
+          {"test_bad.py": "import os\nraise OSError(os.getpid())\n", "test_ok.py": _PASSES},
           {"test_ok.py::test_fine": "passed"}, 1, Status.FAILED, args=("-n2",),
           collection={"test_bad.py": "errored"}, needs=("xdist",), same_output=False),
     Suite("system_exit_in_collection", {"test_bad.py": "raise SystemExit(1)\n"}, {}, 3,
@@ -336,13 +337,13 @@ _PRINTED = (
                def pytest_runtest_teardown(item):
                    item.add_report_section("call", "stdout", "lone \udc80 surrogate")
                """)}),
-    _three("a_section_of_its_own", 'pass', THREE_PASSED,
+    _suite("a_section_of_its_own", 'def test_it(): print("said")', {"test_it": "passed"},
            also={"conftest.py": dedent("""
                import pytest
                @pytest.hookimpl(hookwrapper=True)
-               def pytest_runtest_makereport(item):
+               def pytest_runtest_makereport(item, call):
                    outcome = yield
-                   outcome.get_result().sections.append(("Screenshots", "none"))
+                   outcome.get_result().sections.append(("Screenshots", f"of {call.when}"))
                """)}),
     _three("properties", "pass", THREE_PASSED,
            also={"conftest.py": dedent("""
@@ -355,8 +356,15 @@ _PRINTED = (
                    record_property("count", 3)
                    record_property("silent", Silent())
                """)}),
-    _three("warnings", 'import warnings; warnings.warn("old"); warnings.warn("old")', THREE_PASSED),
+    _suite("warnings", """
+        import warnings
+        def warn(): warnings.warn("old")
+        def test_warns(): warn()
+        def test_warns_again(): warn()
+        """, {"test_warns": "passed", "test_warns_again": "passed"}),
     _three("a_message_without_end", 'raise ValueError("x" * 3_000_000 + "the end")',
+           {**THREE_PASSED, "test_it": "failed"}, 1, args=("--tb=short",)),
+    _three("a_message_of_control_characters", r'raise ValueError("\x01" * 400_000)',
            {**THREE_PASSED, "test_it": "failed"}, 1, args=("--tb=short",)),
     _three("an_exception_without_words", "raise type('Mute', (Exception,), "
            "{'__str__': lambda self: 1 / 0, '__repr__': lambda self: 1 / 0})",
@@ -400,8 +408,12 @@ _PATCHED = (
             monkeypatch.setattr(json, "dumps", refuse)
             monkeypatch.setattr(json.encoder, "encode_basestring_ascii", refuse)
             monkeypatch.setattr(json.JSONEncoder, "encode", refuse)
-        def test_hostile(hostile): assert os.getpid() == 1
-        def test_hostile_and_failing(hostile): assert os.getpid() == 2
+        def test_hostile(hostile):
+            print("said")
+            assert os.getpid() == 1
+        def test_hostile_and_failing(hostile):
+            print("said")
+            assert os.getpid() == 2
         def test_after(): pass
         """, {"test_hostile": "passed", "test_hostile_and_failing": "failed",
               "test_after": "passed"}, 1),
@@ -450,7 +462,7 @@ _PATCHED = (
     _suite("descriptors_have_the_same_numbers", """
         import os
         def test_next_number(): print("next is", os.dup(1))
-        """, {"test_next_number": "passed"}),
+        """, {"test_next_number": "passed"}, args=("-s",)),
 )  # fmt: skip
 
 _NESTED = (

@@ -100,7 +100,7 @@ def test_a_target_need_not_seek() -> None:
             return len(chunk)
 
     target = Forward()
-    write_zip(TREE, target)  # type: ignore[arg-type]
+    write_zip(TREE, target)
     assert target.written == packed(*TREE)
 
 

@@ -81,7 +81,8 @@ def test_pytest_does_what_it_does_without_the_probe(run: Run, name: str) -> None
 def test_what_happened_stands_in_the_log(run: Run, name: str) -> None:
     suite, ran = run(name).suite, run(name).probed
     assert ran.verdicts() == dict(suite.verdicts)
-    assert {p.node_id: str(p.outcome) for p in ran.results.collection} == dict(suite.collection)
+    problems = [(problem.node_id, str(problem.outcome)) for problem in ran.results.collection]
+    assert sorted(problems) == sorted(suite.collection.items())
     assert len(ran.results.sessions) == suite.sessions
     for session in ran.results.sessions:
         assert session.finished == suite.finished
@@ -233,7 +234,12 @@ def test_output_that_is_not_unicode_comes_back_as_it_was(run: Run) -> None:
 
 def test_a_section_of_its_own_is_kept_under_its_title(run: Run) -> None:
     pieces = run("a_section_of_its_own").probed.named("TestOutput")
-    assert {(p["stream"], p["text"]) for p in pieces} == {("Screenshots", "none")}
+    assert [(p["stream"], p["phase"], p["text"]) for p in pieces] == [
+        ("Screenshots", "setup", "of setup"),
+        ("stdout", "call", "said\n"),
+        ("Screenshots", "call", "of call"),
+        ("Screenshots", "teardown", "of teardown"),
+    ]
 
 
 def test_a_message_without_end_keeps_its_beginning_and_its_end(run: Run) -> None:
@@ -256,9 +262,20 @@ def test_properties_are_text_and_one_without_words_is_named(run: Run) -> None:
 def test_a_warning_is_kept_once_for_each_place(run: Run) -> None:
     ran = run("warnings").probed
     (event,) = (e for _, e in ran.events if e.event == "Warning")
-    assert event.test_id == "test_it.py::test_it"
+    assert event.test_id == "test_it.py::test_warns"
     data = event.payload()
     assert (data["warning"], data["message"], data["file"]) == ("UserWarning", "old", "test_it.py")
+
+
+def test_of_warnings_without_end_the_first_are_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
+    shop = Workshop(tmp_path)
+    shop.lay({
+        "test_it.py": "import warnings\ndef test_it():\n"
+        "    for number in range(5003): warnings.warn(f'number {number}')\n"
+    })  # fmt: skip
+    told = shop.probed("-q").named("Warning")
+    assert len(told) == 5001
+    assert told[-1]["message"] == "3 further warnings were not recorded"
 
 
 def test_each_attempt_has_its_number_and_says_whether_another_follows(run: Run) -> None:
@@ -286,11 +303,24 @@ def test_every_attempt_is_started_and_has_its_own_output(run: Run) -> None:
     assert mine == [
         ("TestStarted", 1),
         ("TestOutput", 1),
+        ("GeneratorState", 1),
         ("TestFinished", 1),
         ("TestStarted", 2),
         ("TestOutput", 2),
         ("TestFinished", 2),
     ]
+
+
+def test_output_is_kept_where_a_plugin_forgets_that_of_the_attempt_before(tmp_path: Path) -> None:
+    if lacking := unmet(("pytest_rerunfailures",)):
+        pytest.skip(f"{PYTHON} has no {', '.join(lacking)}")
+    shop = Workshop(tmp_path)
+    shop.lay({
+        "test_it.py": "def test_it():\n    print('attempt')\n    assert False\n",
+        "conftest.py": "def pytest_runtest_setup(item): del item._report_sections[:]\n",
+    })  # fmt: skip
+    kept = shop.probed("--reruns=1").named("TestOutput")
+    assert [(d["attempt"], d["text"]) for d in kept] == [(1, "attempt\n"), (2, "attempt\n")]
 
 
 def test_a_test_whose_worker_died_is_crashed_on_that_worker(run: Run) -> None:

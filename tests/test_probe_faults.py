@@ -15,7 +15,21 @@ def test_warns(): warnings.warn("old")
 def test_fails(): assert False
 def test_passes_too(): pass
 """
+ARGS = ("-p", "no:cacheprovider", "-v")
 SAID = re.compile(r"bundle: recording stopped: [^\n]+\n")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """What the suite does without the probe."""
+    shop = Workshop(tmp_path_factory.mktemp("plain"))
+    shop.lay({"test_it.py": SOURCE})
+    return comparable(shop, shop.plain(*ARGS))
+
+
+def comparable(shop: Workshop, ran: Ran) -> Ran:
+    """Take out where and how fast a suite ran."""
+    return Ran(ran.exit_code, settled(ran.stdout.replace(str(shop.suite), "SUITE")), ran.stderr)
 
 
 @pytest.fixture
@@ -26,37 +40,34 @@ def shop(tmp_path: Path) -> Workshop:
     return shop
 
 
-def assert_undisturbed(plain: Ran, probed: Ran) -> None:
+def assert_undisturbed(shop: Workshop, probed: Ran, plain: Ran) -> None:
     """Exit code and terminal are as without the probe, but for one line at the very end."""
     assert probed.exit_code == plain.exit_code == 1
-    assert settled(probed.stdout) == settled(plain.stdout)
+    assert comparable(shop, probed).stdout == plain.stdout
     assert plain.stderr == ""
     assert SAID.fullmatch(probed.stderr), probed.stderr
 
 
-ARGS = ("-p", "no:cacheprovider", "-v")
-
-
-def test_a_full_disk_is_one_line(shop: Workshop) -> None:
+def test_a_full_disk_is_one_line(shop: Workshop, plain: Ran) -> None:
     probed = shop.probed(*ARGS, log=Path("/dev/full"))
-    assert_undisturbed(shop.plain(*ARGS), probed)
+    assert_undisturbed(shop, probed, plain)
     assert "No space left on device" in probed.stderr
 
 
-def test_a_log_that_is_not_there_is_one_line_and_is_not_made(shop: Workshop) -> None:
+def test_a_log_that_is_not_there_is_one_line_and_is_not_made(shop: Workshop, plain: Ran) -> None:
     probed = shop.probed(*ARGS, log=shop.place / "nowhere" / "events.ndjson")
-    assert_undisturbed(shop.plain(*ARGS), probed)
+    assert_undisturbed(shop, probed, plain)
     assert not (shop.place / "nowhere").exists()
 
 
-def test_a_log_that_is_a_directory_is_one_line(shop: Workshop) -> None:
-    assert_undisturbed(shop.plain(*ARGS), shop.probed(*ARGS, log=shop.place))
+def test_a_log_that_is_a_directory_is_one_line(shop: Workshop, plain: Ran) -> None:
+    assert_undisturbed(shop, shop.probed(*ARGS, log=shop.place), plain)
 
 
-def test_a_log_that_is_full_in_the_middle_keeps_its_whole_lines(shop: Workshop) -> None:
+def test_a_log_that_is_full_in_the_middle_keeps_its_whole_lines(shop: Workshop, plain: Ran) -> None:
     limited = ("bash", "-c", 'ulimit -f 4; exec "$@"', "limited")
     probed = shop.probed(*ARGS, prefix=limited)
-    assert_undisturbed(shop.plain(*ARGS), probed)
+    assert_undisturbed(shop, probed, plain)
     assert "File too large" in probed.stderr
     assert [line.problem for line in probed.lines][-1:] in (["torn"], [""])
     assert all(not line.problem for line in probed.lines[:-1])
@@ -98,21 +109,23 @@ def meddle(request):
     }
 
 
-@pytest.mark.parametrize("module", ["attempts", "session"])
-def test_a_mistake_of_the_probe_itself_is_one_line(shop: Workshop, module: str) -> None:
+@pytest.mark.parametrize(
+    "target",
+    ["attempts.Attempts._take", "session.Session._write_start", "session.Session._finish",
+     "recorder.Recorder.collected"],
+)  # fmt: skip
+def test_a_mistake_of_the_probe_itself_is_one_line(shop: Workshop, plain: Ran, target: str) -> None:
     # Stands for any defect: something that the probe relies on raises.
-    target = {"attempts": "Attempts._take", "session": "Session._write_start"}[module]
     shop.lay({
         "test_it.py": SOURCE,
         "conftest.py": f"""
-from bundle_probe import {module}
-def broken(*args): raise ZeroDivisionError("a defect")
-{module}.{target} = broken
+from bundle_probe import {target.split(".")[0]}
+def broken(*args, **more): raise ZeroDivisionError("a defect")
+{target} = broken
 """,
     })  # fmt: skip
     probed = shop.probed(*ARGS)
-    shop.lay({"test_it.py": SOURCE})
-    assert_undisturbed(shop.plain(*ARGS), probed)
+    assert_undisturbed(shop, probed, plain)
     assert "ZeroDivisionError: a defect" in probed.stderr
 
 

@@ -50,7 +50,7 @@ def left_out(ran: Ran) -> list[tuple[str, list[str]]]:
 
 
 def test_what_is_passing_is_left_out(shop: Workshop) -> None:
-    ran = run(shop, deselect=ids("bd"))
+    ran = run(shop, "-W", "error", deselect=ids("bd"))
     assert started(ran) == ids("ac")
     assert left_out(ran) == [("passing", ids("bd"))]
     assert "4 items / 2 deselected / 2 selected" in ran.stdout
@@ -80,8 +80,8 @@ def test_the_users_own_deselection_keeps_its_own_reason(shop: Workshop) -> None:
 def test_it_has_the_last_word_over_other_plugins(shop: Workshop) -> None:
     shop.lay({
         "test_it.py": SOURCE,
-        "conftest.py": "import pytest\n@pytest.hookimpl(trylast=True)\n"
-        "def pytest_collection_modifyitems(items): items.reverse()\n",
+        "conftest.py": "import pytest\n@pytest.hookimpl(hookwrapper=True)\n"
+        "def pytest_collection_modifyitems(items):\n    yield\n    items.reverse()\n",
     })  # fmt: skip
     assert started(run(shop, order=ids("acbd"))) == ids("acbd")
 
@@ -121,7 +121,6 @@ def test_it_is_obeyed_where_nothing_can_be_recorded(shop: Workshop) -> None:
     assert "1 passed, 3 deselected" in ran.stdout
 
 
-@pytest.mark.parametrize("args", [(), ("-n2",)])
 @pytest.mark.parametrize(
     "content",
     [
@@ -134,14 +133,19 @@ def test_it_is_obeyed_where_nothing_can_be_recorded(shop: Workshop) -> None:
     ],
 )
 def test_a_selection_that_cannot_be_read_is_a_usage_error(
-    shop: Workshop, content: str | None, args: tuple[str, ...]
+    shop: Workshop, content: str | None
 ) -> None:
-    if args and unmet(("xdist",)):
-        pytest.skip(f"{PYTHON} has no xdist")
     file = shop.place / "selection.json"
     if content is not None:
         file.write_text(content)
-    ran = shop.probed(*args, selection=str(file))
+    ran = shop.probed(selection=str(file))
     assert ran.exit_code == 4
     assert "bundle: the selection of this rerun cannot be read" in ran.stderr
     assert started(ran) == []
+
+
+@pytest.mark.skipif(unmet(("xdist",)) != [], reason=f"{PYTHON} has no xdist")
+def test_with_workers_it_is_a_usage_error_too(shop: Workshop) -> None:
+    ran = shop.probed("-n2", selection=str(shop.place / "nowhere.json"))
+    assert ran.exit_code == 4
+    assert "bundle: the selection of this rerun cannot be read" in ran.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,9 +18,24 @@ probe.load()
 text: Any = importlib.import_module("bundle_probe.text")
 output: Any = importlib.import_module("bundle_probe.output")
 packages: Any = importlib.import_module("bundle_probe.packages")
+session: Any = importlib.import_module("bundle_probe.session")
 failures: Any = importlib.import_module("bundle_probe.failures")
 
-any_text = st.text(st.characters(exclude_categories=()))
+# Drawn from a few kinds: of all characters hardly one in a thousand would be a lone surrogate.
+kinds = [
+    "a",
+    "\\",
+    "\0",
+    "\x1b",
+    "\n",
+    "\xe9",
+    "\u2028",
+    "\U0001f98a",
+    "\ud83e",
+    "\udd8a",
+    "\udc80",
+]
+any_text = st.lists(st.sampled_from(kinds)).map("".join) | st.text()
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -116,6 +132,27 @@ def test_the_type_of_an_exception_is_what_pytest_shows_first(
     message: str, kind: str | None
 ) -> None:
     assert failures._type_in(message) == kind
+
+
+class Default(str):
+    """As pytest-random-order marks a value that nobody asked for."""
+
+
+@pytest.mark.parametrize(
+    ("option", "seeds_found"),
+    [
+        ({}, {}),
+        ({"randomly_seed": 5}, {"randomly": "5"}),
+        ({"random_order_seed": Default("7"), "random_order_enabled": True}, {"random_order": "7"}),
+        ({"random_order_seed": Default("7"), "random_order_bucket": Default("module")}, {}),
+        ({"random_order_seed": "7", "random_order_bucket": Default("a")}, {"random_order": "7"}),
+        ({"random_order_seed": Default("7"), "random_order_bucket": "a"}, {"random_order": "7"}),
+    ],
+)
+def test_the_seeds_of_plugins_that_shuffle_are_kept(
+    option: dict[str, object], seeds_found: dict[str, str]
+) -> None:
+    assert session.random_seeds(SimpleNamespace(**option)) == seeds_found
 
 
 @pytest.mark.parametrize(

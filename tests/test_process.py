@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import random
 import resource
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, fork and pipes of POSIX")
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, /dev/full or poll")
 
 DRIVER = Path(__file__).parent / "record_process.py"
 ROOT = DRIVER.parent.parent
@@ -39,18 +41,40 @@ def start(record: Path, *argv: str, prepare: str = "", **options: Any) -> subpro
     """Start a command under recording, without a terminal, as CI would."""
     settings: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True}
     settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(prepare)}
-    return subprocess.Popen(command(record, *argv), **{**settings, **options})
+    process = subprocess.Popen(command(record, *argv), **{**settings, **options})
+    running.append(process)
+    return process
+
+
+running: list[subprocess.Popen[bytes]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_its_test() -> Iterator[None]:
+    yield
+    while running:
+        process = running.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
 def finish(process: subprocess.Popen[bytes], sent: bytes | None = None) -> tuple[bytes, bytes]:
-    try:
-        stdout, stderr = process.communicate(sent, timeout=20)
-    except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        raise
+    stdout, stderr = process.communicate(sent, timeout=20)
     return stdout or b"", stderr or b""
+
+
+def heard(pipe: IO[bytes] | None) -> bytes:
+    """Wait for the next piece that comes through a pipe."""
+    assert pipe is not None
+    assert select.select([pipe], [], [], 10)[0], "nothing came"
+    return os.read(pipe.fileno(), 1000)
+
+
+def leave(pipe: IO[bytes] | None) -> None:
+    """Read no further, as `head` does."""
+    assert pipe is not None
+    pipe.close()
 
 
 def ended(record: Path) -> dict[str, Any]:
@@ -230,12 +254,12 @@ def test_two_streams_on_one_pipe_keep_their_order(tmp_path: Path) -> None:
 
 def test_output_is_passed_on_at_once(tmp_path: Path) -> None:
     process = start(tmp_path / "r", "sh", "-c", "printf now; exec sleep 30")
-    assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 10) == b"now"
+    assert heard(process.stdout) == b"now"
     os.killpg(process.pid, signal.SIGTERM)
     finish(process)
 
 
+@linux_only
 def test_a_slow_reader_slows_the_command_and_loses_nothing(tmp_path: Path) -> None:
     body = """
 for n in range(1500):
@@ -253,15 +277,16 @@ for n in range(1500):
 def test_a_blocked_stdout_keeps_nothing_else_waiting(tmp_path: Path) -> None:
     body = """
 import threading
+os.write(1, b'x' * 1000)
+time.sleep(0.1)
 threading.Thread(target=lambda: os.write(1, b'x' * 1_000_000)).start()
 time.sleep(0.3)
 os.write(2, b'alive')
 """
     process = start(tmp_path / "r", *python_snippet(body))
-    assert process.stderr is not None
-    assert os.read(process.stderr.fileno(), 10) == b"alive"
+    assert heard(process.stderr) == b"alive"
     stdout, _ = finish(process)
-    assert len(stdout) == 1_000_000
+    assert len(stdout) == 1_001_000
 
 
 def test_a_non_blocking_stdout_loses_nothing(tmp_path: Path) -> None:
@@ -289,28 +314,33 @@ def test_the_last_bytes_reach_a_reader_that_is_slower_than_our_patience(tmp_path
 
 def test_a_reader_that_leaves_ends_an_endless_command(tmp_path: Path) -> None:
     process = start(tmp_path / "r", "sh", "-c", "exec yes")
-    assert process.stdout is not None
-    os.read(process.stdout.fileno(), 100)
-    process.stdout.close()
+    heard(process.stdout)
+    leave(process.stdout)
     assert process.wait(timeout=10) == -signal.SIGPIPE
     finish(process)
 
 
+@linux_only
 def test_a_reader_that_left_breaks_the_very_next_write(tmp_path: Path) -> None:
     # A shell's own printf: without the signal's default it would only complain.
     script = "echo one; read go; echo two; echo three >&2"
     process = start(tmp_path / "r", "sh", "-c", script, stdin=subprocess.PIPE)
-    assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 100) == b"one\n"
-    process.stdout.close()
+    assert heard(process.stdout) == b"one\n"
+    leave(process.stdout)
     time.sleep(0.2)
     assert process.stdin is not None
     process.stdin.write(b"go\n")
-    process.stdin.close()
+    process.stdin.flush()
     assert process.wait(timeout=10) == -signal.SIGPIPE
-    assert process.stderr is not None
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    assert finish(process)[1] == b""
+
+
+@linux_only
+def test_a_full_disk_ends_an_endless_command(tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        process = start(tmp_path / "r", "yes", stdout=full)
+        assert process.wait(timeout=10) == -signal.SIGPIPE
+    finish(process)
 
 
 def test_closed_streams_stay_closed(tmp_path: Path) -> None:
@@ -349,6 +379,7 @@ def test_a_grandchild_that_stays_does_not_keep_us(tmp_path: Path) -> None:
     assert finish(process)[0] == b"mine\n"
 
 
+@linux_only
 def test_a_grandchild_that_prints_for_ever_does_not_keep_us(tmp_path: Path) -> None:
     prepare = (
         "from bundler.runners.process import streams\n"
@@ -393,8 +424,7 @@ print(dict(seen))
 
 def start_counter(tmp_path: Path, **options: Any) -> subprocess.Popen[bytes]:
     process = start(tmp_path / "r", *python_snippet(COUNTER), cwd=tmp_path, **options)
-    assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 100) == b"ready\n"
+    assert heard(process.stdout) == b"ready\n"
     return process
 
 
@@ -443,8 +473,7 @@ def test_a_signal_is_passed_on_while_the_recorder_is_busy(tmp_path: Path) -> Non
     prepare = "import time\nsettings['on_output'] = lambda *_: time.sleep(1.5)"
     script = "trap 'touch told; exit' TERM; echo x; while :; do sleep 0.05; done"
     process = start(tmp_path / "r", "sh", "-c", script, cwd=tmp_path, prepare=prepare)
-    assert process.stdout is not None
-    os.read(process.stdout.fileno(), 10)
+    heard(process.stdout)
     began = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     wait_until((tmp_path / "told").exists)
@@ -452,26 +481,38 @@ def test_a_signal_is_passed_on_while_the_recorder_is_busy(tmp_path: Path) -> Non
     finish(process)
 
 
-def test_a_signal_right_at_the_start_is_not_lost(tmp_path: Path) -> None:
-    for delay in (0.02, 0.03, 0.035, 0.04, 0.05, 0.06):
-        process = start(tmp_path / "r", "sleep", "5")
-        time.sleep(delay)
-        os.kill(process.pid, signal.SIGTERM)
-        began = time.monotonic()
-        finish(process)
-        assert process.returncode == -signal.SIGTERM
-        assert time.monotonic() - began < 3
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_signal_while_the_command_is_started_is_not_lost(tmp_path: Path, moment: str) -> None:
+    prepare = f"""
+import signal
+from bundler.runners.process import posix
+fork = posix.start
+def start(launch):
+    if "{moment}" == "before":
+        os.kill(os.getpid(), signal.SIGTERM)
+    started = fork(launch)
+    if "{moment}" == "after":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return started
+posix.start = start
+"""
+    process = start(tmp_path / "r", "sleep", "10", prepare=prepare)
+    began = time.monotonic()
+    finish(process)
+    assert process.returncode == -signal.SIGTERM
+    assert time.monotonic() - began < 3
 
 
+@linux_only
 def test_killing_our_process_group_kills_the_command(tmp_path: Path) -> None:
     process = start(tmp_path / "r", "sh", "-c", "echo $$; exec sleep 30")
-    assert process.stdout is not None
-    pid = int(os.read(process.stdout.fileno(), 100))
+    pid = int(heard(process.stdout))
     os.killpg(process.pid, signal.SIGKILL)
     finish(process)
     wait_until(partial(is_gone, pid))
 
 
+@linux_only
 def test_the_command_has_the_dispositions_that_we_were_given(tmp_path: Path) -> None:
     show = "grep -E 'Sig(Ign|Blk)' /proc/self/status"
     expected = subprocess.run(["sh", "-c", show], stdout=subprocess.PIPE, check=True).stdout
@@ -479,6 +520,7 @@ def test_the_command_has_the_dispositions_that_we_were_given(tmp_path: Path) -> 
     assert not int(expected.split()[3], 16) & 1 << signal.SIGPIPE - 1
 
 
+@linux_only
 def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
     shell = ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh"]
     wrapped = command(tmp_path / "r", "grep", "SigIgn", "/proc/self/status")
@@ -486,6 +528,7 @@ def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
     assert int(done.stdout.split()[1], 16) == 1 << signal.SIGHUP - 1 | 1 << signal.SIGINT - 1
 
 
+@linux_only
 def test_a_blocked_or_ignored_sigchld_hides_no_end(tmp_path: Path) -> None:
     body = "print(*(line.split()[1] for line in open('/proc/self/status') if line[:3] == 'Sig'))"
     child = 1 << signal.SIGCHLD - 1
@@ -508,8 +551,7 @@ def refuse(*_):
 os.kill = refuse
 """
     process = start(tmp_path / "r", "sh", "-c", "echo up; sleep 0.3; exit 2", prepare=prepare)
-    assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 10) == b"up\n"
+    assert heard(process.stdout) == b"up\n"
     os.kill(process.pid, signal.SIGTERM)
     finish(process)
     assert process.returncode == 2
@@ -525,16 +567,17 @@ def test_under_nohup_a_hang_up_ends_neither(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    assert os.read(process.stdout.fileno(), 100) == b"ready\n"
+    assert heard(process.stdout) == b"ready\n"
     os.kill(process.pid, signal.SIGHUP)
     assert finish(process)[0] == b"done\n"
     assert process.returncode == 0
+    assert ended(tmp_path / "r")["forwarded"] == []
 
 
 # --- descriptors ---
 
 
+@linux_only
 def test_descriptors_that_an_exec_would_keep_are_kept_and_ours_are_not(tmp_path: Path) -> None:
     first, second = os.pipe()
     body = """
@@ -583,15 +626,29 @@ settings["on_output"] = fail
 
 def test_without_a_descriptor_left_the_command_gets_our_own_streams(tmp_path: Path) -> None:
     prepare = """
-from bundler.runners.process import posix
+from bundler.runners.process import wiring
 def fail(*_, **__):
     raise OSError(24, "Too many open files")
-posix._channel = fail
+wiring._channel = fail
 """
     process = start(tmp_path / "r", "sh", "-c", "echo still; exit 6", prepare=prepare)
     assert finish(process) == (b"still\n", b"")
     assert process.returncode == 6
     assert "Too many open files" in ended(tmp_path / "r")["recording_error"]
+
+
+@pytest.mark.parametrize("call", ["pipe", "fork"])
+def test_a_system_without_room_for_a_process_is_named(tmp_path: Path, call: str) -> None:
+    prepare = f"""
+import os
+def fail():
+    raise OSError(24, "Too many open files")
+os.{call} = fail
+"""
+    process = start(tmp_path / "r", "true", prepare=prepare)
+    assert finish(process) == (b"", b"")
+    assert process.returncode == 126
+    assert ended(tmp_path / "r")["error"] == "true: too many open files"
 
 
 def test_idling_costs_next_to_nothing_and_is_told_four_times_a_second(tmp_path: Path) -> None:
@@ -642,9 +699,8 @@ def test_threads_do_not_wait_for_a_grandchild(tmp_path: Path, threaded: str) -> 
 
 def test_threads_let_a_reader_leave(tmp_path: Path, threaded: str) -> None:
     process = start(tmp_path / "r", "yes", prepare=threaded)
-    assert process.stdout is not None
-    os.read(process.stdout.fileno(), 100)
-    process.stdout.close()
+    heard(process.stdout)
+    leave(process.stdout)
     assert process.wait(timeout=10) == -signal.SIGPIPE
     finish(process)
 

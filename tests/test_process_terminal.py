@@ -21,6 +21,8 @@ from typing import Any
 
 import pytest
 
+from bundler.runners.process.terminal import WithoutCarriageReturns
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals")
 
 DRIVER = Path(__file__).parent / "record_process.py"
@@ -227,6 +229,12 @@ def test_the_screen_gets_every_byte_that_it_gets_without_us(
 def test_a_final_carriage_return_is_recorded(screen: Screen) -> None:
     screen.run("printf", "100%%\\r")
     assert screen.recorded("terminal") == b"100%\r"
+
+
+def test_a_newline_that_comes_in_two_pieces_is_recorded_as_one(screen: Screen) -> None:
+    as_written = WithoutCarriageReturns(screen.slave)
+    pieces = [as_written(piece) for piece in (b"a\r", b"\nb\r", b"\r\n\r", b"c\r")]
+    assert b"".join(pieces) + as_written.rest() == b"a\nb\r\n\rc\r"
 
 
 def test_ten_megabytes_arrive(screen: Screen) -> None:
@@ -439,6 +447,12 @@ def test_a_background_job_that_stays_does_not_keep_us(screen: Screen) -> None:
     assert screen.shown == b"mine\r\n"
 
 
+def test_what_is_printed_right_after_the_end_is_shown_like_the_rest(screen: Screen) -> None:
+    assert screen.run("sh", "-c", "trap '' HUP; (sleep 0.1; echo late) & echo early") == 0
+    assert screen.shown == b"early\r\nlate\r\n"
+    assert screen.recorded("terminal") == b"early\nlate\n"
+
+
 # --- job control: a real shell on the terminal ---
 
 
@@ -475,6 +489,27 @@ def test_control_z_suspends_and_fg_continues(shell: Screen) -> None:
     shell.type(b"you\r")
     shell.expect(rb"heard you\r\n.*prompt> ")
     assert not shell.is_raw()
+    shell.type(b"exit\r")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="how Linux waits for a vfork")
+def test_control_z_suspends_a_command_that_cannot_stop(shell: Screen) -> None:
+    # Between vfork and exec, here held up by a FIFO, the kernel does not stop the parent.
+    body = """
+os.mkfifo('fifo')
+print('begun', flush=True)
+os.posix_spawn('/bin/true', ['true'], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 5, 'fifo', 0, 0)])
+print('spawned', os.wait()[1])
+"""
+    type_command(shell, *python_snippet(body))
+    shell.expect(rb"begun\r\n")
+    time.sleep(0.2)
+    shell.type(b"\x1a")
+    shell.expect(rb"Stopped.*prompt> ")
+    shell.type(b"(sleep 0.3; echo > fifo) &\r")
+    shell.expect(rb"prompt> ")
+    shell.type(b"fg %1\r")
+    shell.expect(rb"spawned 0\r\n.*prompt> ")
     shell.type(b"exit\r")
 
 

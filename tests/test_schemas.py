@@ -255,7 +255,7 @@ def test_the_environment_that_the_code_collects_fits(tmp_path: Path) -> None:
 
 # --- against what asupersync writes ------------------------------------------------------------
 
-# Written by asupersync at commit c344862df for a test that failed, in its first layout.
+# What asupersync (commit c344862df) writes for a test that failed, abbreviated.
 AUTHENTIC: dict[str, Any] = {
     "schema_version": 1,
     "seed": 18446744073709551615,
@@ -280,7 +280,7 @@ def test_a_repro_manifest_of_asupersync_fits_and_is_read() -> None:
     assert as_written(manifest) == AUTHENTIC
 
 
-# What its own reader makes of the same manifest, changed: accepted, or refused.
+# What its own reader and its check of the contract make of the same manifest, changed.
 READ_BY_ASUPERSYNC = [
     ({"extra": {"a": 1}}, True),
     ({"subsystem": None}, True),

@@ -4,6 +4,8 @@ COMMANDS = {
     "run": "Record a command.",
     "replay": "Show a recorded run again.",
     "rerun": "Run what did not pass, same seed, same order.",
+    "repro": "See recorded failures again: an honest verdict on each.",
+    "diff": "Say what changed between two runs.",
     "list": "List the recorded runs.",
     "show": "Show one run, or one test of it, in detail.",
     "export": "Write a run in another tool's format.",

@@ -14,7 +14,7 @@ from bundler.errors import UsageError
 from bundler.formats import WRITERS, Target
 from bundler.recording import Recording
 from bundler.store import open_recording
-from bundler.terminal import Stream, Ui
+from bundler.terminal import Ui
 
 
 class Writer(Protocol):
@@ -56,7 +56,8 @@ def command(
     options = {"dialect": dialect_of(writer, to, dialect)} if dialect is not None else {}
     recording = open_recording(run)
     if output == "-":
-        _to_stdout(ui.stdout, recording, writer, options)
+        with ui.stdout.as_target() as target:
+            writer.write(recording, target, **options)
     else:
         # Read first, so that an error of reading is not taken for one of writing.
         _ = recording.results
@@ -91,25 +92,3 @@ def dialect_of(writer: Writer, to: str, dialect: str) -> str:
 def _nearest(word: str, known: Collection[str]) -> str:
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
     return f"Did you mean {near[0]}?" if near else ""
-
-
-class _Stdout:
-    """Stdout as a writer sees it: it ends where nobody reads on."""
-
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    def write(self, content: bytes) -> None:
-        self._stream.write_bytes(content)
-        if self._stream.stopped:
-            raise BrokenPipeError
-
-
-def _to_stdout(
-    stream: Stream, recording: Recording, writer: Writer, options: dict[str, str]
-) -> None:
-    try:
-        writer.write(recording, _Stdout(stream), **options)
-    except BrokenPipeError:
-        return
-    stream.flush()

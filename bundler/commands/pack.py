@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bundler import atomic, bundle
+from bundler.errors import UsageError
 from bundler.store import directory_of
 from bundler.terminal import Ui
 
@@ -34,15 +34,25 @@ def command(
     """
     ui: Ui = context.obj
     directory = directory_of(run)
-    target = output or f"bundle-{_name(directory)}.zip"
-    if target == "-":
-        bundle.pack(directory, sys.stdout.buffer)
+    if output == "-":
+        _to_stdout(ui, directory)
         return 0
+    target = f"bundle-{_name(directory)}.zip" if output is None else output
     with atomic.output(target) as file:
         manifest = bundle.pack(directory, file)
     ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state})")
     ui.result(target)
     return 0
+
+
+def _to_stdout(ui: Ui, directory: Path) -> None:
+    if ui.stdout.terminal:
+        raise UsageError(
+            "a zip file is not for a terminal",
+            hint="Write it into a file or a pipe: `bundle pack -o run.zip`.",
+        )
+    with ui.stdout.as_target() as target:
+        bundle.pack(directory, target)
 
 
 def _name(path: Path) -> str:

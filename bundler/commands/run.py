@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from bundler.configuration import Configuration, load_leniently
-from bundler.execution import finish, record
+from bundler.errors import OutputError
+from bundler.execution import finish, record, unrecorded
 from bundler.recorder import Request
 from bundler.rerun import Order
 from bundler.runners import pytest as pytest_runner
@@ -16,7 +17,7 @@ from bundler.seeds import parse_seed, random_seed
 from bundler.store import current_directory
 from bundler.terminal import Ui
 
-CONTEXT_SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+CONTEXT_SETTINGS = {"allow_interspersed_args": False}
 
 
 def command(
@@ -52,7 +53,13 @@ def command(
         bundle run -R run.zip -- pytest tests/unit
     """
     ui: Ui = context.obj
-    configuration, problems = load_leniently(current_directory(), os.environ)
+    try:
+        cwd = current_directory()
+    except OutputError as error:
+        if rerun is not None:
+            raise
+        return unrecorded(ui, argv, os.environ, error)
+    configuration, problems = load_leniently(cwd, os.environ)
     for problem in problems:
         ui.warning(problem.message)
     fix_hash = configuration.hash_seed if hash_seed is None else hash_seed
@@ -61,7 +68,7 @@ def command(
     imposed = parse_seed(seed) if seed is not None else configuration.seed
     request = Request(
         argv=argv,
-        cwd=current_directory(),
+        cwd=cwd,
         seed=random_seed() if imposed is None else imposed,
         runner="pytest" if pytest_runner.recognises(argv) else "command",
         seed_imposed=imposed is not None,

@@ -16,7 +16,7 @@ from bundler.look import ColourChoice, Look
 from bundler.manifest import encode_document, summary_document
 from bundler.recording import Recording
 from bundler.results import TestResult
-from bundler.store import open_recording
+from bundler.store import is_path, open_recording
 from bundler.terminal import Ui
 
 _CANDIDATES = 20
@@ -84,6 +84,8 @@ def _named(run: str | None, test: str | None) -> tuple[Recording, str | None]:
         except RunNotFound:
             raise error from None
         if not matching_tests(latest.results, run):
+            if is_path(run):
+                raise error from None
             raise RunNotFound(
                 f"{run!r} is neither a run nor a test of the latest run ({error.message})"
             ) from None

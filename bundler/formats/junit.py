@@ -102,7 +102,7 @@ def _suite_element(suite: Suite, recording: Recording) -> ET.Element:
         "bundle.status": manifest.status.state,
     }
     element: ET.Element = junit_xml.TestSuite(
-        suite.runner,
+        suite.name or suite.runner,
         hostname=_hostname(recording),
         timestamp=manifest.created_at,
         properties=properties,

@@ -64,6 +64,7 @@ class Suite:
     runner: str
     started_us: int = 0
     finished_us: int | None = None
+    name: str = ""
     problems: dict[str, list[CollectionProblem]] = field(default_factory=dict)
     tests: list[TestResult] = field(default_factory=list)
     extra: tuple[Case, ...] = ()
@@ -115,7 +116,12 @@ def suites(recording: Recording) -> list[Suite]:
 def _by_session(recording: Recording, runner: str) -> dict[str, Suite]:
     results = recording.results
     found = {
-        one.id: Suite(str(one.info.get("runner", runner)), one.started_us, one.finished_us)
+        one.id: Suite(
+            str(one.info.get("runner", runner)),
+            one.started_us,
+            one.finished_us,
+            name=str(one.info.get("suite", "")),
+        )
         for one in results.sessions
     }
     for problem in results.collection:
@@ -189,9 +195,11 @@ def address(test_id: str) -> tuple[str, str]:
 def test_cases(test: TestResult, runner: str = "pytest") -> Iterator[Case]:
     """Yield the one case of a test, or the two where its call failed and then its teardown."""
     is_pytest = runner == "pytest"
-    classname, name = _ADDRESSES.get(runner, _plain_address)(test.test_id)
-    properties = _properties(test)
     last = test.attempts[-1] if test.attempts else None
+    own = dict(last.properties) if last else {}
+    known = address_of(test.test_id, runner)
+    classname, name = (own.get(one, known[i]) for i, one in enumerate(ADDRESS))
+    properties = _properties(test)
     *firsts, (final_us, final) = parts(last)
     for part_us, marks in firsts:
         yield Case(classname, name, part_us, marks, properties)
@@ -236,6 +244,14 @@ def _nextest_address(test_id: str) -> tuple[str, str]:
 
 _ADDRESSES = {"pytest": address, "nextest": _nextest_address}
 
+ADDRESS = ("bundle.classname", "bundle.name")
+"""The properties in which a reader keeps the address of a test that its id alone does not tell."""
+
+
+def address_of(test_id: str, runner: str) -> tuple[str, str]:
+    """Return the classname and the name of a test in the report of a runner."""
+    return _ADDRESSES.get(runner, _plain_address)(test_id)
+
 
 def _properties(test: TestResult) -> tuple[tuple[str, str], ...]:
     properties = [("bundle.attempts", str(len(test.attempts)))]
@@ -243,7 +259,8 @@ def _properties(test: TestResult) -> tuple[tuple[str, str], ...]:
         properties.append(("bundle.seed", show_seed(test.seed)))
     if test.worker is not None:
         properties.append(("bundle.worker", test.worker))
-    return (*properties, *(test.attempts[-1].properties if test.attempts else ()))
+    own = test.attempts[-1].properties if test.attempts else ()
+    return (*properties, *(pair for pair in own if pair[0] not in ADDRESS))
 
 
 def attempt_marks(attempt: Attempt) -> tuple[Mark, ...]:

@@ -6,7 +6,8 @@
     signals       what reaches us is passed on, once
     streams       what it prints goes to our streams first, to the recorder second
     terminal      pseudo-terminals, and our own terminal while its keys are passed on
-    posix         all of these wired together
+    wiring        which of our streams the command meets by a terminal, which by a pipe
+    posix         the loop that sees to all of these
     windows       the same with two pipes and two threads
 
 What the command sees and what our own reader sees are meant to be what they are without us. Known

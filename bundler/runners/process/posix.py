@@ -1,40 +1,21 @@
-"""The wiring on POSIX: one poll loop between the command and our three streams.
-
-| our streams | the command gets |
-|---|---|
-| stdin and stdout one terminal, we its foreground | a session and a pseudo-terminal of its own |
-| any other terminal for output | a pseudo-terminal to print on; our group, our stdin |
-| pipes, files | pipes; our process group, our stdin |
-| stdout and stderr one and the same | one for both |
-| closed | closed |
-
-Keys are passed on only if stdin *and* stdout are the terminal: in `bundle run -- pytest | less`
-the keys belong to less, and a raw terminal would spoil what it shows.
-"""
+"""One poll loop between the command and our three streams, on POSIX."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import stat
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler.runners.process.exit_status import NOT_EXECUTABLE, Exit
 from bundler.runners.process.guest import TICK_SECONDS, Guest
-from bundler.runners.process.launch import Launch, above_stdio, failure, start
+from bundler.runners.process.launch import Launch, failure, start
 from bundler.runners.process.signals import Signals
-from bundler.runners.process.streams import QUIET_SECONDS, Tee, wait
-from bundler.runners.process.terminal import (
-    Keys,
-    WithoutCarriageReturns,
-    copy_size,
-    in_front,
-    open_like,
-)
+from bundler.runners.process.streams import QUIET_SECONDS, wait
+from bundler.runners.process.terminal import Keys, WithoutCarriageReturns, copy_size
+from bundler.runners.process.wiring import Wiring, connect
 
 
 def run_with_poll(
@@ -49,9 +30,12 @@ def run_with_poll(
     """Do what `bundler.runners.process.run` says."""
     guest = Guest(on_output, on_idle)
     with contextlib.ExitStack() as stack:
-        # First, so that no signal can end us while our terminal is raw.
-        signals = stack.enter_context(Signals())
-        wiring = _connect_or_leave(streams, guest)
+        try:
+            # First, so that no signal can end us while our terminal is raw.
+            signals = stack.enter_context(Signals())
+        except OSError as error:
+            return _not_started(argv[0], error)
+        wiring = connect(streams, guest)
         stack.callback(wiring.close)
         launch = Launch(
             argv=argv,
@@ -65,33 +49,10 @@ def run_with_poll(
         return _Run(wiring, signals, guest).run(launch)
 
 
-@dataclass
-class _Wiring:
-    """What stands between the command and our streams; `close` lets go of all of it."""
-
-    descriptors: tuple[int | None, int | None, int | None]
-    tees: list[Tee] = field(default_factory=list)
-    terminals: list[Tee] = field(default_factory=list)
-    keys: Keys | None = None
-    slaves: list[int] = field(default_factory=list)
-
-    def started(self) -> None:
-        """The command has its own copies; ours would keep its streams from ending."""
-        while self.slaves:
-            os.close(self.slaves.pop())
-
-    def close(self) -> None:
-        self.started()
-        if self.keys is not None:
-            self.keys.close()
-        for tee in self.tees:
-            tee.close()
-
-
 class _Run:
     """One command, from its start to its end."""
 
-    def __init__(self, wiring: _Wiring, signals: Signals, guest: Guest) -> None:
+    def __init__(self, wiring: Wiring, signals: Signals, guest: Guest) -> None:
         self._wiring = wiring
         self._signals = signals
         self._guest = guest
@@ -103,16 +64,14 @@ class _Run:
         try:
             self._pid, report = start(launch)
         except OSError as error:
-            return self._not_started(NOT_EXECUTABLE, f"{launch.argv[0]}: {error.strerror}".lower())
+            return _not_started(launch.argv[0], error)
         self._signals.begin(self._pid, shares_terminal=self._wiring.keys is None)
         self._wiring.started()
         failed = failure(report)
         while not self._finished():
             self._turn()
         self._flush()
-        if failed is not None:
-            return self._not_started(*failed)
-        return self._ended()
+        return self._ended() if failed is None else self._not_started(*failed)
 
     def _turn(self) -> None:
         """Wait until something happens, and see to it."""
@@ -171,8 +130,7 @@ class _Run:
             keys.ignore()
 
     def _see_to_keys(self, keys: Keys, readable: set[int], writable: set[int]) -> None:
-        screen = self._wiring.terminals[0]
-        if screen.ended or screen.closed:
+        if self._wiring.terminals[0].finished:
             # Nobody holds the command's terminal, and it still runs: with our own terminal as it
             # was, its keys are signals to us again, and they are passed on. Or ours is gone, and
             # the command's has to hang up.
@@ -230,70 +188,7 @@ class _Run:
         return (*self._signals.forwarded, *(keys.noticed if keys is not None else ()))
 
 
-def _connect_or_leave(streams: tuple[int, int, int], guest: Guest) -> _Wiring:
-    """Return the wiring, or none at all where the system has no room for it.
-
-    The command then gets our own streams: a run that is not recorded before one that is not run.
-    """
-    stdin, stdout, stderr = (fd if _is_open(fd) else None for fd in streams)
-    wiring = _Wiring(descriptors=(stdin, stdout, stderr))
-    try:
-        _connect(wiring, stdin, stdout, stderr)
-    except OSError as error:
-        wiring.close()
-        guest.error = error
-        return _Wiring(descriptors=(stdin, stdout, stderr))
-    return wiring
-
-
-def _connect(wiring: _Wiring, stdin: int | None, stdout: int | None, stderr: int | None) -> None:
-    with_keys = _gives_keys(stdin, stdout)
-    out: int | None
-    err: int | None
-    if stdout is not None and stderr is not None and _are_one(stdout, stderr):
-        name = "terminal" if os.isatty(stdout) else "stdout"
-        out = err = _channel(wiring, name, stdout, with_keys)
-    else:
-        out = None if stdout is None else _channel(wiring, "stdout", stdout, with_keys)
-        err = None if stderr is None else _channel(wiring, "stderr", stderr, with_keys)
-    if with_keys and stdin is not None:
-        wiring.keys = Keys(stdin, wiring.terminals[0].source)
-        stdin = out
-    wiring.descriptors = (stdin, out, err)
-
-
-def _channel(wiring: _Wiring, name: str, ours: int, with_keys: bool) -> int:
-    """Put a terminal or a pipe in front of a stream of ours; return the command's end."""
-    if os.isatty(ours):
-        source, slave = open_like(ours, processing=with_keys)
-    else:
-        source, slave = (above_stdio(end) for end in os.pipe())
-    as_written = WithoutCarriageReturns(source) if os.isatty(ours) and with_keys else bytes
-    tee = Tee(name, source, ours, as_written)
-    wiring.slaves.append(slave)
-    wiring.tees.append(tee)
-    if os.isatty(ours):
-        wiring.terminals.append(tee)
-    return slave
-
-
-def _gives_keys(stdin: int | None, stdout: int | None) -> bool:
-    if stdin is None or stdout is None or not (os.isatty(stdin) and os.isatty(stdout)):
-        return False
-    return os.fstat(stdin).st_rdev == os.fstat(stdout).st_rdev and in_front(stdin)
-
-
-def _are_one(first: int, second: int) -> bool:
-    """Return whether two streams are one terminal, or one pipe or file that keeps an order."""
-    a, b = os.fstat(first), os.fstat(second)
-    if os.isatty(first) or os.isatty(second):
-        return os.isatty(first) and os.isatty(second) and a.st_rdev == b.st_rdev
-    return (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino) and not stat.S_ISCHR(a.st_mode)
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
+def _not_started(name: str, error: OSError) -> Exit:
+    """The system has no room for another process, or for the two descriptors that it takes."""
+    why = f"{name}: {(error.strerror or str(error)).lower()}"
+    return Exit(code=NOT_EXECUTABLE, signal=None, started=False, error=why)

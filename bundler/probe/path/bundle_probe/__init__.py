@@ -13,6 +13,7 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     collection.py what could not be collected, and what was left out
     attempts.py   one test: its start, its end
     output.py     what a test printed, in pieces
+    generators.py the states of the random generators: taken, kept, set again
     failures.py   from pytest's reports to failures and reasons
     workers.py    xdist: the controller's part, and a worker's
     selection.py  which tests run, and in which order, where a rerun says so

@@ -2,6 +2,8 @@
 
 An attempt begins in the first hook that is given the item, `pytest_runtest_setup`, before any
 fixture is set up, and ends with the report of its teardown, or with a report that says `rerun`.
+There the states of the random generators are taken, and, at the first attempt, set where a rerun
+says so; those of an attempt that does not pass are written before its end (GeneratorState).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from .text import clip, encode, quote, shown, test_id
 _LIMITS = (failures.TRACEBACK_BYTES, 64 * 1024, 4 * 1024, 256)
 _PROPERTIES = 1000
 _RETRIED = ("rerun", "retried")
+_BAD = ("failed", "errored", "timed_out")
 _TestReport = pytest.TestReport
 
 
@@ -22,8 +25,9 @@ class Attempt:
     """One attempt that is going on, or the one before it while the test may yet be repeated."""
 
     __slots__ = (
-        "durations", "failures", "fields", "item", "key", "node_id", "number", "occurrence",
-        "open", "order", "outcome", "reason", "sections", "subtest_failures", "used",
+        "durations", "failures", "fields", "inherits", "item", "key", "node_id", "number",
+        "occurrence", "open", "order", "outcome", "reason", "sections", "states",
+        "subtest_failures", "used",
     )  # fmt: skip
 
     def __init__(self, item, node_id, number, occurrence, order):
@@ -39,7 +43,9 @@ class Attempt:
         self.durations = ""
         self.failures = []
         self.subtest_failures = 0
-        self.sections = 0
+        self.sections = []
+        self.states = None
+        self.inherits = False
         self.used = {}
 
 
@@ -49,6 +55,7 @@ class Attempts:
     def __init__(self, recorder, config):
         self.log = recorder.log
         self._recorder = recorder
+        self._generators = recorder.generators
         self._going_on = {}
         self._last = None
         self._order = 0
@@ -94,6 +101,7 @@ class Attempts:
         if before is not None and before.node_id == node_id and before.item is item:
             attempt = Attempt(item, node_id, before.number + 1, before.occurrence, before.order)
             attempt.sections = before.sections
+            attempt.inherits = True
         else:
             occurrence = self._occurrences.get(id(item), 1)
             attempt = Attempt(item, node_id, 1, occurrence, self._order)
@@ -102,8 +110,27 @@ class Attempts:
             # After the death of a worker another one repeats the test, and only this tells.
             attempt.number = max(attempt.number, getattr(item, "execution_count", 0))
         self._going_on[node_id] = attempt
+        if item is not None:
+            # First, because it is obeyed where nothing can be recorded.
+            self._take_states(attempt)
         self._write_start(attempt)
         return attempt
+
+    def _take_states(self, attempt):
+        if self._recorder.restore and attempt.number == 1:
+            self._restore(test_id(attempt.node_id))
+        if not self._recorder.settings.impose:
+            attempt.states = self._generators.take()
+
+    def _restore(self, known):
+        states = self._recorder.restore.get(known)
+        try:
+            if states is not None:
+                self._generators.set(states)
+        except Exception as error:
+            words = f"the generators could not be set: {type(error).__name__}: {shown(error)}"
+            data = {"warning": "NotRestored", "message": clip(words, 4096)}
+            self._recorder.event("Warning", "log", data["message"], data, "WARN", known)
 
     def _write_start(self, attempt):
         recorder, log = self._recorder, self.log
@@ -134,17 +161,26 @@ class Attempts:
             # Its start was not seen: it was set up in a child process (pytest-forked).
             attempt = self._begin(None, report.nodeid)
         is_subtest = report.__class__ is not _TestReport and _is_subtest(report)
-        if len(report.sections) != attempt.sections:
+        if report.sections or attempt.inherits:
             self._write_output(attempt, report, is_subtest)
         if is_subtest:
             self._take_subtest(attempt, report)
         elif attempt.open:
             when, outcome = report.when, report.outcome
+            if when not in output.PHASES:
+                self._crash(attempt, report)
+                return
             attempt.durations += f',"{when}_us":{_microseconds(report.duration)}'
             if outcome != "passed" or hasattr(report, "wasxfail"):
                 self._judge(attempt, report)
             if when == "teardown" or outcome in _RETRIED:
                 self._finish(attempt, report, will_retry=outcome in _RETRIED)
+
+    def _crash(self, attempt, report):
+        """Take the report that pytest-forked makes of a child process that died."""
+        attempt.outcome = "crashed"
+        attempt.failures.append(failures.failure(report, "call", self._recorder))
+        self._finish(attempt, report, will_retry=False)
 
     def _judge(self, attempt, report):
         outcome, when = report.outcome, report.when
@@ -172,6 +208,8 @@ class Attempts:
             self._last = attempt
         if attempt.subtest_failures and attempt.outcome == "passed":
             _fail_by_subtests(attempt)
+        if attempt.outcome in _BAD and attempt.states is not None:
+            self._write_states(attempt)
         if attempt.outcome == "passed" and not report.user_properties:
             self.log.write(self._end(attempt, "INFO", "", will_retry))
             return
@@ -179,6 +217,16 @@ class Attempts:
         self._recorder.write_first_that_fits(lines)
         if attempt.failures:
             self.log.sync()
+
+    def _write_states(self, attempt):
+        log, states = self.log, self._generators.document(attempt.states)
+        if states is not None:
+            log.write(
+                f'{{"v":1,"ts_us":{log.now_us()},"level":"INFO","category":"test"'
+                f',"event":"GeneratorState"{attempt.fields}{log.thread_id()}'
+                f',"message":"random generators at the start","data":{attempt.key}'
+                f',"states":{states}}}}}\n'
+            )
 
     def _long_end(self, attempt, report, will_retry, limit):
         found = encode([failures.clipped(one, limit) for one in attempt.failures])
@@ -225,12 +273,13 @@ class Attempts:
         )
 
     def _write_output(self, attempt, report, is_subtest):
-        sections = report.sections
-        # A report repeats the sections of the reports before it; a subtest's own come on top.
-        known = attempt.sections if attempt.sections <= len(sections) else 0
+        if attempt.inherits and not _has_all(report.sections, attempt.sections):
+            attempt.sections = []  # they were of the attempt before, and are forgotten
+        attempt.inherits = False
+        new = _without_known(report.sections, attempt.sections)
         if not is_subtest:
-            attempt.sections = len(sections)
-        for title, content in sections[known:]:
+            attempt.sections = attempt.sections + new
+        for title, content in new:
             stream, phase = output.place(shown(title), report.when)
             content = shown(content)
             used = attempt.used.get(stream, 0)
@@ -248,6 +297,22 @@ class Attempts:
             f',"data":{attempt.key},"stream":{quote(clip(stream, 1024))},"phase":{quote(phase)}'
             f",{field}{cut}}}}}\n"
         )
+
+
+def _without_known(sections, known):
+    """Return the sections that are new: a report repeats those of the reports before it."""
+    known = list(known)
+    new = []
+    for section in sections:
+        if section in known:
+            known.remove(section)
+        else:
+            new.append(section)
+    return new
+
+
+def _has_all(sections, known):
+    return len(_without_known(sections, known)) == len(sections) - len(known)
 
 
 def _fail_by_subtests(attempt):

@@ -9,13 +9,13 @@ from .text import quote
 CHUNK_BYTES = 128 * 1024
 """JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
 
-_PHASES = ("setup", "call", "teardown")
+PHASES = ("setup", "call", "teardown")
 
 
 def place(title, when):
     """Return stream and phase of a section: `Captured stdout call`, or any title."""
     words = title.split(" ")
-    if len(words) == 3 and words[0] == "Captured" and words[2] in _PHASES:
+    if len(words) == 3 and words[0] == "Captured" and words[2] in PHASES:
         return words[1], words[2]
     return title, when
 

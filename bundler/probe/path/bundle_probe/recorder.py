@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from . import text
+from . import generators, text
 from .log import MAX_LINE_BYTES, Log
 
 CHUNK_BYTES = 256 * 1024
@@ -19,6 +19,8 @@ class Recorder:
         self.session = settings.session or os.urandom(4).hex()
         self.worker = settings.worker
         self.seeds = text.Seeds(settings.root_seed)
+        self.generators = generators.Generators()
+        self.restore = {}
         self._rootdir = os.path.join(rootdir, "")
         self._seed_field = f',"seed":{settings.root_seed}'
         self._separator = os.sep

@@ -2,7 +2,8 @@
 
 The file is JSON: `version` (1), `deselect` (ids that are left out), `only` (the ids that are kept,
 or null), `order` (ids, or null: the tests that are named come in this order, the others after
-them). Ids that nothing was collected for are of no consequence.
+them), `restore` (may be absent: for a test id the states of the generators, as `generators.py` has
+them, that are set when the test starts). Ids that nothing was collected for are of no consequence.
 
 This is what the user asked for, so nothing here is guarded: a file that cannot be read ends pytest
 with a usage error. It works whether or not there is a log to write to.
@@ -14,17 +15,19 @@ import json
 
 import pytest
 
+from .generators import parsed
 from .text import test_id
 
 
 class Selection:
     """The plugin that leaves out tests and puts the rest in order, after every other plugin.
 
-    `deselecting` is called with why tests are left out, before they are.
+    `deselecting` is called with why tests are left out, before they are. `restore` is for who runs
+    the tests: the states to set, by test id.
     """
 
     def __init__(self, path, deselecting):
-        self._deselect, self._only, self._order = _read(path)
+        self._deselect, self._only, self._order, self.restore = _read(path)
         self._deselecting = deselecting
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -57,8 +60,9 @@ def _read(path):
             _ids(document.get("deselect") or []),
             None if only is None else _ids(only),
             {known: index for index, known in reversed(list(enumerate(_ids(order or []))))},
+            {known: parsed(one) for known, one in (document.get("restore") or {}).items()},
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise pytest.UsageError(
             f"bundle: the selection of this rerun cannot be read: {path}: {error}"
         ) from None

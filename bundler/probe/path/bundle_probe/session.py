@@ -30,6 +30,7 @@ def begin(config, told):
     session = Session(recorder, config)
     if settings.selection is not None:
         chosen = selection.Selection(settings.selection, session.deselecting)
+        recorder.restore = chosen.restore
         config.pluginmanager.register(chosen, "bundle_probe_selection")
     recorder.log.open_or_disarm()
     config.pluginmanager.register(session, "bundle_probe_session")
@@ -44,6 +45,7 @@ class Session(Collection):
         self._session = None
         self._reason = None
         self._warned = set()
+        self._unwritten_warnings = 0
         self._troubles = []
 
     @pytest.hookimpl(tryfirst=True)
@@ -58,12 +60,13 @@ class Session(Collection):
     def _start(self):
         config, manager = self._config, self._config.pluginmanager
         leads = manager.hasplugin("dsession")
-        self._write_start(leads)
         if leads:
             part = workers.Controller(self._recorder, self._troubles)
             manager.register(part, "bundle_probe_controller")
         else:
             manager.register(Attempts(self._recorder, config), "bundle_probe_attempts")
+        # Last: what a rerun asks for is done where nothing can be written, too.
+        self._write_start(leads)
 
     def _write_start(self, leads):
         data = _description(self._config, self._recorder, leads)
@@ -86,10 +89,13 @@ class Session(Collection):
         """Write a warning, each once and not without end."""
         kind = warning_message.category
         name = kind.__name__ if isinstance(kind, type) else shown(kind)
-        words = clip(shown(warning_message.message), WORDS)
+        words = clip(shown(warning_message.message), WORDS // 4)
         file = clip(self._recorder.relative(warning_message.filename), WORDS)
-        same = (name, words, file, warning_message.lineno)
-        if same in self._warned or len(self._warned) >= _WARNINGS:
+        same = hash((name, words, file, warning_message.lineno))
+        if same in self._warned:
+            return
+        if len(self._warned) >= _WARNINGS:
+            self._unwritten_warnings += 1
             return
         self._warned.add(same)
         data = {"warning": name, "message": words, "file": file, "when": shown(when)}
@@ -131,10 +137,17 @@ class Session(Collection):
     def _finish(self):
         if self._session is not None:
             self.write_deselected()
+            self._write_unwritten()
             self._write_end(self._session)
         self.log.sync(at_once=True)
         if self.log.is_ours():
             self.log.close()
+
+    def _write_unwritten(self):
+        if self._unwritten_warnings:
+            message = f"{self._unwritten_warnings} further warnings were not recorded"
+            data = {"warning": "NotRecorded", "message": message}
+            self._recorder.event("Warning", "log", message, data, "WARN")
 
     def _write_end(self, session):
         status = int(session.exitstatus)
@@ -169,14 +182,23 @@ def _description(config, recorder, leads):
 
 def _of_plugins(config):
     """What other plugins decided that a rerun or a reader has to know."""
-    manager, option = config.pluginmanager, config.option
-    seeds = {
-        name: shown(getattr(option, f"{name}_seed"))
-        for name, plugin in (("randomly", "randomly"), ("random_order", "random_order"))
-        if manager.hasplugin(plugin) and getattr(option, f"{name}_seed", None) is not None
-    }
+    seeds = random_seeds(config.option)
     data = {"random_seeds": seeds} if seeds else {}
-    timeout = getattr(config, "_env_timeout", None) if manager.hasplugin("timeout") else None
-    if timeout:
+    timeout = getattr(config, "_env_timeout", None)
+    if config.pluginmanager.hasplugin("timeout") and timeout:
         data["timeout"] = shown(timeout)
     return data
+
+
+def random_seeds(option):
+    """Return the seeds by which pytest-randomly and pytest-random-order shuffle, where they do."""
+    seeds = {}
+    randomly = getattr(option, "randomly_seed", None)
+    if isinstance(randomly, int):
+        seeds["randomly"] = str(randomly)
+    order = getattr(option, "random_order_seed", None)
+    # Its defaults are of a type of their own: a plain str was asked for.
+    asked = str in (type(order), type(getattr(option, "random_order_bucket", None)))
+    if order is not None and (asked or getattr(option, "random_order_enabled", False)):
+        seeds["random_order"] = shown(order)
+    return seeds

@@ -2,7 +2,8 @@
 
 BUNDLE_PROBE is JSON: `v` (1), `run_id`, `directory`, `log` (absolute path of events.ndjson),
 `t0_ns` (the monotonic clock at the start of the run), `seed_hex` (the root seed), `path` (what was
-put on PYTHONPATH), `output_limit` (bytes a stream of a test), `selection` (a file, or null).
+put on PYTHONPATH), `output_limit` (bytes a stream of a test), `selection` (a file, or null),
+`impose` (whether every test is seeded).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Settings:
     root_seed: int
     output_limit: int
     selection: str | None
+    impose: bool = False
     session: str | None = None
     token: str | None = None
     worker: str | None = None
@@ -41,6 +43,7 @@ def parse(told) -> Settings:
             root_seed=int(document["seed_hex"], 16),
             output_limit=int(document.get("output_limit", OUTPUT_LIMIT)),
             selection=document.get("selection"),
+            impose=document.get("impose") is True,
             session=document.get("session"),
             token=document.get("token"),
             worker=document.get("worker"),

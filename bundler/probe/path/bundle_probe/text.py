@@ -51,13 +51,13 @@ def shown(value):
     """Return any object as text, whatever its own `__str__` does."""
     try:
         return value if isinstance(value, str) else str(value)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
 def clip(text, limit):
     """Return text of at most about `limit` bytes, its middle cut, saying how much is gone."""
-    if len(text) * 4 <= limit:
+    if len(text) * 6 <= limit:  # a lone surrogate becomes six bytes
         return text
     raw = text.encode("utf-8", "backslashreplace")
     if len(raw) <= limit:

@@ -51,6 +51,7 @@ class Controller:
                 "seed_hex": f"{settings.root_seed:016x}",
                 "output_limit": settings.output_limit,
                 "selection": settings.selection,
+                "impose": settings.impose,
                 "session": self._recorder.session,
                 "token": self._token,
                 "worker": node.workerinput["workerid"],
@@ -113,6 +114,7 @@ def begin(config, handed):
     manager = config.pluginmanager
     if settings.selection is not None:
         chosen = selection.Selection(settings.selection, worker.deselecting)
+        recorder.restore = chosen.restore
         manager.register(chosen, "bundle_probe_selection")
     recorder.log.open_or_disarm()
     manager.register(Attempts(recorder, config), "bundle_probe_attempts")

@@ -1,0 +1,181 @@
+"""`bundle repro`: see a recorded failure again, and say honestly how far that went."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bundler.about import environment_of
+from bundler.configuration import load
+from bundler.details import matching_tests
+from bundler.environment_difference import taken_over
+from bundler.errors import AmbiguousRun, NotARecording, RunNotFound, UsageError
+from bundler.escapes import json_text
+from bundler.manifest import encode_document
+from bundler.recording import Recording
+from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
+from bundler.repro_report import Report, document, lines
+from bundler.reproduction import (
+    Bench,
+    Kit,
+    environment_differences,
+    file_difference,
+    kept_states,
+    reproduce,
+)
+from bundler.rerunning import how_to_start, with_arguments
+from bundler.results import Verdict
+from bundler.sighting import Original, originals
+from bundler.store import Store, open_recording, open_store
+from bundler.terminal import Ui
+
+BUDGET_S = 300.0
+
+
+def command(
+    context: typer.Context,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -."),
+    ] = None,
+    test: Annotated[
+        str | None,
+        typer.Argument(metavar="[TEST]", help="A test id, or a part that only one has."),
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long it may take altogether.")
+    ] = BUDGET_S,
+    repeat: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How often a failure has to be seen again.")
+    ] = REPEAT,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep every execution in the store, as a run.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The verdicts as JSON.")] = False,
+) -> int:
+    """Run a failed test again as it ran, and say whether the same failure came back.
+
+    Without TEST, every failure of the run. First the test alone, then with more and more of what
+    ran before it, until the same failure is back; then which of those tests it takes. A verdict is
+    reproduced, order dependent, flaky, fails differently, not reproduced, or could not run.
+
+    Exits with 1 if any failure was seen again, with 0 if none was, with 2 if none could be tried.
+
+    Examples:
+
+        bundle repro                         every failure of the last run
+
+        bundle repro run.zip test_login      one failure of a run from CI
+    """
+    ui: Ui = context.obj
+    store = open_store()
+    parent, test = _named(store, run, test)
+    failures = _failures(parent, test)
+    if not failures:
+        return _nothing_failed(ui, parent, as_json)
+    configuration = load(store.project, os.environ)
+    start = how_to_start(parent, store, os.environ, configured=configuration.command)
+    taken = taken_over(environment_of(parent), os.environ)
+    with tempfile.TemporaryDirectory(prefix="bundle-repro-") as scratch:
+        place = Path(scratch)
+        runs = store if keep else Store(place / "store", store.project)
+        kit = Kit(parent, with_arguments(start, []), runs, place, dict(os.environ), taken)
+        states = kept_states(parent, {one.target.test_id: one.attempt for one in failures})
+        bench = Bench(kit, ui, states, fix_hash=configuration.hash_seed)
+        report = _carry_out(bench, failures, budget, repeat)
+        if as_json:
+            text = json_text(encode_document(document(report)), in_ci=ui.stdout.in_ci)
+            ui.stdout.write_bytes(text)
+        else:
+            ui.stdout.write_lines(lines(report, ui.look))
+    return exit_code([conclusion for _, conclusion in report.concluded])
+
+
+def exit_code(conclusions: list[Conclusion]) -> int:
+    """Return 1 if any failure was seen again, else 2 if any could not be tried, else 0."""
+    verdicts = {conclusion.verdict for conclusion in conclusions}
+    if verdicts & SEEN_AGAIN:
+        return 1
+    return UsageError.exit_code if ReproVerdict.COULD_NOT_RUN in verdicts else 0
+
+
+def _carry_out(bench: Bench, failures: list[Original], budget: float, repeat: int) -> Report:
+    short = bench.kit.parent.manifest.run_id[:8]
+    start = bench.kit.start
+    bench.ui.status(
+        f"bundle: {len(failures)} to reproduce of run {short}, at most {budget:.0f} s; "
+        f"started by {start.origin}"
+    )
+    end = time.monotonic() + budget
+    concluded = []
+    for number, original in enumerate(failures):
+        # What one failure does not need is there for those that follow.
+        share = (end - time.monotonic()) / (len(failures) - number)
+        bench.ui.status(f"bundle: {original.target.test_id}")
+        conclusion = reproduce(bench, original, time.monotonic() + share, repeat)
+        concluded.append((original, conclusion))
+    sources = [one for original in failures for one in file_difference(bench.kit, original)]
+    different = environment_differences(bench, failures, list(dict.fromkeys(sources)))
+    return Report(bench, concluded, different)
+
+
+def _named(store: Store, run: str | None, test: str | None) -> tuple[Recording, str | None]:
+    """The run, and the text that names a test of it; a single word may be either."""
+    try:
+        return open_recording(run or "latest", store=store), test
+    except AmbiguousRun:
+        raise
+    except (RunNotFound, NotARecording):
+        if run is None or test is not None or run == "latest":
+            raise
+        latest = open_recording("latest", store=store)
+        if not matching_tests(latest.results, run) and not _nodes(latest, run):
+            raise
+        return latest, run
+
+
+def _failures(parent: Recording, test: str | None) -> list[Original]:
+    if test is None:
+        return originals(parent.results)
+    short = parent.manifest.run_id[:8]
+    named = {one.test_id for one in matching_tests(parent.results, test)}
+    named |= set(_nodes(parent, test))
+    if not named:
+        raise RunNotFound(
+            f"run {short} has no test {test!r}",
+            hint=f"`bundle replay {short} --status-level all` shows its tests.",
+        )
+    failed = originals(parent.results, named)
+    if not failed:
+        raise UsageError(
+            f"test {test!r} did not fail in run {short}",
+            hint=f"`bundle replay {short}` shows what did.",
+        )
+    if test not in named and len(failed) > 1:
+        ids = ", ".join(one.target.test_id for one in failed[:5])
+        raise AmbiguousRun(
+            f"test {test!r} is more than one that failed: {ids}", hint="Give its whole id."
+        )
+    return failed
+
+
+def _nodes(recording: Recording, text: str) -> Iterator[str]:
+    """The files that could not be collected and that a text names."""
+    for problem in recording.results.collection:
+        if problem.outcome is Verdict.ERRORED and text in problem.node_id:
+            yield problem.node_id
+
+
+def _nothing_failed(ui: Ui, parent: Recording, as_json: bool) -> int:
+    short = parent.manifest.run_id[:8]
+    if as_json:
+        empty = {"run_id": parent.manifest.run_id, "tests": []}
+        ui.stdout.write_bytes(encode_document(empty))
+    ui.status(f"bundle: run {short} has no failed test: {parent.manifest.status.state}")
+    return 0

@@ -1,0 +1,148 @@
+"""The first event at which two executions of one test part, with what stands around it.
+
+Two streams of events are walked side by side, once, with memory for the context alone. Compared is
+what a test did, not when or where: times, threads, process-wide names and the ids of runs and
+sessions are left out, and so are addresses (`0x7f…`) and durations inside of texts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from bundler.events import Event
+
+CONTEXT = 3
+
+_IGNORED = frozenset(
+    {
+        *("session", "attempt", "occurrence", "worker", "order", "will_retry", "duration_us"),
+        *("setup_us", "call_us", "teardown_us", "run_id", "started_at", "size"),
+    }
+)
+_MESSAGE_OF_OURS = frozenset({"TestStarted", "TestOutput", "TestFinished", "SubtestFinished"})
+_NOT_COMPARED = frozenset({"GeneratorState"})
+_VARIES = (
+    (re.compile(r"\b0x[0-9a-fA-F]{6,16}\b"), "0x…"),
+    (re.compile(r"\b\d+(?:\.\d+)? ?(?:s|ms|us|µs|ns|seconds|milliseconds)\b"), "… s"),
+    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "…uuid…"),
+    (re.compile(r"pytest-\d+\b"), "pytest-…"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?"), "…time…"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One event of a test as it is compared: its number from 0, its type, and what it says."""
+
+    number: int
+    event: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """Where two executions part: the steps both took before, and what each did from there on.
+
+    A side that is empty had ended.
+    """
+
+    before: tuple[Step, ...]
+    left: tuple[Step, ...]
+    right: tuple[Step, ...]
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as an object of JSON."""
+        return {
+            side: [{"number": s.number, "event": s.event, "text": s.text} for s in steps]
+            for side, steps in (("before", self.before), ("a", self.left), ("b", self.right))
+        }
+
+
+def steps(events: Iterable[Event], test_id: str, attempt: int | None = None) -> Iterator[Step]:
+    """Yield what one test did; of one attempt alone where that is given.
+
+    A test's own events carry no attempt, and belong to the one that is running.
+    """
+    running, number = None, 0
+    for event in events:
+        if event.test_id != test_id or event.event in _NOT_COMPARED:
+            continue
+        data = _payload(event)
+        if event.event == "TestStarted":
+            running = data.get("attempt")
+        if attempt is not None and running is not None and running != attempt:
+            continue
+        yield Step(number, event.event, _said(event, data))
+        number += 1
+
+
+def first_parting(
+    left: Iterable[Step], right: Iterable[Step], context: int = CONTEXT
+) -> Parting | None:
+    """Return where two executions part, or None where they never do."""
+    mine, theirs = iter(left), iter(right)
+    before: deque[Step] = deque(maxlen=context)
+    while True:
+        a, b = next(mine, None), next(theirs, None)
+        if a is None and b is None:
+            return None
+        if a is None or b is None or (a.event, steady(a.text)) != (b.event, steady(b.text)):
+            return Parting(tuple(before), _from(a, mine, context), _from(b, theirs, context))
+        before.append(a)
+
+
+def steady(text: str) -> str:
+    """Return a text without what differs between any two executions."""
+    for form, instead in _VARIES:
+        text = form.sub(instead, text)
+    return text
+
+
+def parting_lines(parting: Parting, left: str, right: str) -> Iterator[str]:
+    """Yield a parting as lines of text, the two sides under their names."""
+    for step in parting.before:
+        yield f"    {_line(step)}"
+    for name, side in ((left, parting.left), (right, parting.right)):
+        yield f"  {name}:"
+        for step in side:
+            yield f"    {_line(step)}"
+        if not side:
+            yield "    (nothing more)"
+
+
+def _line(step: Step) -> str:
+    words = " ".join(step.text.split())
+    shown = words if len(words) <= 160 else f"{words[:159]}…"
+    return f"{step.number:>4} {step.event} {shown}".rstrip()
+
+
+def _from(first: Step | None, rest: Iterator[Step], context: int) -> tuple[Step, ...]:
+    return () if first is None else (first, *islice(rest, context))
+
+
+def _payload(event: Event) -> Mapping[str, Any]:
+    try:
+        return event.payload()
+    except ValueError:
+        return {}
+
+
+def _said(event: Event, data: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in data.items() if key not in _IGNORED}
+    words = [] if event.event in _MESSAGE_OF_OURS or not event.message else [event.message]
+    words += [f"{key}={_shown(value)}" for key, value in sorted(kept.items()) if value not in ([],)]
+    return " ".join(words)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return "; ".join(_shown(one) for one in value)
+    if isinstance(value, Mapping):
+        inner = [f"{k}={_shown(v)}" for k, v in sorted(value.items()) if k not in _IGNORED]
+        return f"({', '.join(inner)})"
+    return str(value)

@@ -1,0 +1,234 @@
+"""What a reproduction found, as lines for people and as an object of JSON."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from bundler.divergence import Parting, parting_lines
+from bundler.environment_difference import COSMETIC, Difference
+from bundler.escapes import one_line
+from bundler.look import Look, Style
+from bundler.repro import Conclusion, ReproVerdict, Rung, Seen, plain_line
+from bundler.reproduction import Bench, hash_seed_of, parting_of
+from bundler.seeds import show_seed
+from bundler.sighting import Original, aliases
+
+MOST_DIFFERENCES = 12
+MOST_IDS = 20
+
+_STYLES = {
+    ReproVerdict.REPRODUCED: Style.FAILED,
+    ReproVerdict.ORDER_DEPENDENT: Style.FAILED,
+    ReproVerdict.FLAKY: Style.FLAKY,
+    ReproVerdict.FAILS_DIFFERENTLY: Style.WARNING,
+    ReproVerdict.NOT_REPRODUCED: Style.PASSED,
+    ReproVerdict.COULD_NOT_RUN: Style.WARNING,
+}
+_ON_RUNG = {
+    None: "",
+    Rung.COLLECTION: "at collection",
+    Rung.ALONE: "alone",
+    Rung.FILE: "after the tests of its file",
+    Rung.WORKER: "after what its worker had run",
+    Rung.FULL: "in the full run",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found for each failure, and where the executions differ from the recording."""
+
+    bench: Bench
+    concluded: list[tuple[Original, Conclusion]]
+    differences: list[Difference]
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return the report as an object of JSON."""
+    kit = report.bench.kit
+    manifest = kit.parent.manifest
+    return {
+        "run_id": manifest.run_id,
+        "seed": manifest.seed,
+        "seed_hex": show_seed(manifest.seed),
+        "started_by": kit.start.origin,
+        "not_applied": [*kit.start.not_applied, *kit.taken.refused],
+        "applied": kit.taken.sets,
+        "hash_seed": hash_seed_of(report.bench),
+        "notes": report.bench.notes,
+        "environment": [one.to_document() for one in report.differences],
+        "tests": [_document(report, *one) for one in report.concluded],
+    }
+
+
+def lines(report: Report, look: Look) -> Iterator[str]:
+    """Yield the report as lines of text: each verdict, then what differs, then what was applied."""
+    for original, conclusion in report.concluded:
+        yield from _lines(report, original, conclusion, look)
+    yield from _environment_lines(report, look)
+
+
+def plain_command(report: Report, conclusion: Conclusion) -> str:
+    """Return what somebody without this tool types to see the same."""
+    bench, target = report.bench, conclusion.target
+    variables = {}
+    if (seed := hash_seed_of(bench)) is not None:
+        variables["PYTHONHASHSEED"] = seed
+    different = {one.what for one in report.differences}
+    if "time zone" in different and "TZ" in bench.kit.taken.sets:
+        variables["TZ"] = bench.kit.taken.sets["TZ"]
+    if conclusion.verdict is ReproVerdict.ORDER_DEPENDENT:
+        ids = [*conclusion.polluters, target.test_id]
+    elif conclusion.rung in (Rung.FILE, Rung.WORKER):
+        ids = [*_before(conclusion), target.test_id]
+    else:
+        ids = [target.test_id]
+    if conclusion.rung is Rung.FULL:
+        return plain_line([], variables, bench.kit.start.argv[_arguments_at(bench) :])
+    return plain_line([aliases(one)[-1] for one in ids], variables, bench.more)
+
+
+def _arguments_at(bench: Bench) -> int:
+    from bundler.runners.pytest import arguments_start
+
+    argv = bench.kit.start.argv
+    at = arguments_start(argv)
+    return len(argv) if at is None else at
+
+
+def _before(conclusion: Conclusion) -> tuple[str, ...]:
+    on_rung = [trial.before for trial, _ in conclusion.tried if trial.rung is conclusion.rung]
+    return on_rung[0] if on_rung else ()
+
+
+def _sentence(conclusion: Conclusion) -> str:
+    same, of = conclusion.same_of
+    where = _ON_RUNG[conclusion.rung]
+    match conclusion.verdict:
+        case ReproVerdict.REPRODUCED:
+            return f"the same failure {where}, {same} of {of}"
+        case ReproVerdict.FLAKY:
+            return f"the same failure {where} in {same} of {of} executions"
+        case ReproVerdict.ORDER_DEPENDENT:
+            which = "" if conclusion.minimal else " (not the smallest set: the time was spent)"
+            count = len(conclusion.polluters)
+            return f"the same failure after {count} other, never alone{which}:"
+        case ReproVerdict.FAILS_DIFFERENTLY:
+            return f"it fails {where}, but not as recorded:"
+        case ReproVerdict.NOT_REPRODUCED:
+            return f"no failure in {len(conclusion.ran)} executions"
+        case ReproVerdict.COULD_NOT_RUN:
+            sight = conclusion.last(Seen.NOTHING, Seen.GONE)
+            return sight.why if sight else "the time was spent before it could be executed"
+
+
+def _lines(report: Report, original: Original, conclusion: Conclusion, look: Look) -> Iterator[str]:
+    word = conclusion.verdict.value.replace("_", " ").upper()
+    name = one_line(original.target.test_id)
+    yield f"{look.paint(_STYLES[conclusion.verdict], word)}  {name}"
+    yield f"  {one_line(_sentence(conclusion))}"
+    for one in conclusion.polluters[:MOST_IDS]:
+        yield f"    {one_line(one)}"
+    if len(conclusion.polluters) > MOST_IDS:
+        yield f"    and {len(conclusion.polluters) - MOST_IDS} more"
+    yield f"  recorded:  {one_line(original.words)}"
+    sight = conclusion.last(Seen.DIFFERENT)
+    if sight is not None:
+        yield f"  here:      {one_line(sight.why)}"
+    yield from _rungs_without_answer(conclusion)
+    if conclusion.budget_spent:
+        yield "  the budget was spent before everything was tried (--budget)"
+    parting = _parting(report, original, conclusion)
+    if parting is not None:
+        yield "  where the executions part:"
+        yield from (f"  {one_line(line)}" for line in parting_lines(parting, "recorded", "here"))
+    yield f"  without bundle:  {one_line(plain_command(report, conclusion))}"
+    yield ""
+
+
+def _rungs_without_answer(conclusion: Conclusion) -> Iterator[str]:
+    if conclusion.verdict is ReproVerdict.COULD_NOT_RUN:
+        return
+    told = {
+        (trial.rung, sight.why)
+        for trial, sight in conclusion.tried
+        if sight.seen in (Seen.NOTHING, Seen.GONE)
+    }
+    for rung, why in sorted(told):
+        yield f"  could not be executed {_ON_RUNG[rung]}: {one_line(why)}"
+
+
+def _parting(report: Report, original: Original, conclusion: Conclusion) -> Parting | None:
+    """Only where something else happened is there a place to look for."""
+    if conclusion.verdict is ReproVerdict.REPRODUCED:
+        return None
+    sight = conclusion.last(Seen.DIFFERENT, Seen.PASSED)
+    return parting_of(report.bench.kit, original, sight)
+
+
+def _environment_lines(report: Report, look: Look) -> Iterator[str]:
+    shown = [one for one in report.differences if one.weight >= COSMETIC and not one.applied]
+    small = [one for one in report.differences if one.weight < COSMETIC]
+    applied = [one for one in report.differences if one.applied and one.weight >= COSMETIC]
+    if shown:
+        yield look.paint(Style.STRONG, "What differs from the recording, the likeliest first:")
+    for one in itertools.islice(shown, MOST_DIFFERENCES):
+        yield f"  {one_line(f'{one.what}: recorded {one.recorded}, here {one.here}')}"
+    rest = max(0, len(shown) - MOST_DIFFERENCES) + len(small)
+    if rest:
+        yield f"  and {rest} more that matter less (--json)"
+    taken = report.bench.kit.taken
+    words = [f"{name}={value}" for name, value in taken.sets.items()]
+    seed = hash_seed_of(report.bench)
+    if seed is not None and "PYTHONHASHSEED" not in taken.sets:
+        words.append(f"PYTHONHASHSEED={seed}")
+    manifest = report.bench.kit.parent.manifest
+    words.append(f"seed {show_seed(manifest.seed)}")
+    yield f"Applied from the recording: {one_line(', '.join(words))}"
+    for one in applied:
+        yield f"  {one_line(f'{one.what}: {one.recorded}, here {one.here} otherwise')}"
+    refused = [*report.bench.kit.start.not_applied, *taken.refused]
+    if refused:
+        yield f"Not applied: {one_line(' '.join(refused[:MOST_IDS]))}"
+    if report.bench.states:
+        yield "The random generators were set as recorded; pytest alone does not do that."
+    for note in report.bench.notes:
+        yield f"Note: {note}"
+
+
+def _document(report: Report, original: Original, conclusion: Conclusion) -> dict[str, Any]:
+    same, of = conclusion.same_of
+    differs = conclusion.last(Seen.DIFFERENT)
+    nothing = conclusion.last(Seen.NOTHING, Seen.GONE)
+    parting = _parting(report, original, conclusion)
+    return {
+        "test_id": original.target.test_id,
+        "verdict": conclusion.verdict.value,
+        "rung": conclusion.rung.value if conclusion.rung else None,
+        "polluters": list(conclusion.polluters),
+        "minimal": conclusion.minimal,
+        "runs": len(conclusion.tried),
+        "same": same,
+        "of": of,
+        "budget_spent": conclusion.budget_spent,
+        "recorded": original.words,
+        "here": differs.why if differs else None,
+        "could_not_run": nothing.why if nothing else None,
+        "states_restored": original.target.test_id in report.bench.states,
+        "plain_command": plain_command(report, conclusion),
+        "parting": parting.to_document() if parting else None,
+        "executions": [
+            {
+                "rung": trial.rung.value,
+                "before": len(trial.before),
+                "bisecting": trial.bisecting,
+                "seen": sight.seen.value,
+                "why": sight.why,
+                "duration_us": sight.duration_us,
+            }
+            for trial, sight in conclusion.tried
+        ],
+    }

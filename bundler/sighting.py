@@ -1,0 +1,235 @@
+"""What one execution showed of a failure: the same, another, none, or why nothing was seen.
+
+Two failures are the same if their fingerprints are: the phase, the type, the file, and the message
+without what differs between any two executions. A test that took its process with it has no
+failure of its own; that it died is its fingerprint.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bundler.divergence import steady
+from bundler.manifest import RunStatus
+from bundler.repro import Seen, Target
+from bundler.rerun import pytest_file, worker_sequences
+from bundler.results import (
+    BAD,
+    RED,
+    Attempt,
+    Failure,
+    Results,
+    Status,
+    TestResult,
+    Verdict,
+)
+
+DIED = "died"
+_GROUPED = re.compile(r"(.+)@[\w.-]+", re.DOTALL)
+_ENDED_EARLY = {
+    Status.USAGE_ERROR: "the runner refused its command line",
+    Status.NOT_STARTED: "the command could not be started",
+    Status.INTERNAL_ERROR: "the runner broke",
+    Status.COLLECTION_FAILED: "the tests could not be collected",
+    Status.CANCELLED: "it was stopped",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A recorded failure that is to be seen again: where it stood, and by what it is known."""
+
+    target: Target
+    fingerprints: frozenset[str]
+    words: str
+    text: str
+    file: str | None = None
+    attempt: int | None = None
+    worker: str | None = None
+
+
+def originals(results: Results, test_ids: Iterable[str] | None = None) -> list[Original]:
+    """Return the failures of a run: all that make it red, or those of these tests.
+
+    A named test may be flaky; one of its failures counts then.
+    """
+    wanted = None if test_ids is None else set(test_ids)
+    found = {
+        test.test_id: test
+        for test in results.tests
+        if (test.verdict in RED if wanted is None else test.test_id in wanted)
+        and _failing_attempt(test) is not None
+    }
+    tests = [_original(results, test) for test in found.values()]
+    return [*_uncollected(results, wanted), *tests]
+
+
+def look(results: Results, status: RunStatus, original: Original) -> tuple[Seen, str]:
+    """Return what an execution showed of a failure, and the failure or the reason in a line."""
+    target = original.target
+    if target.collection:
+        return _look_at_node(results, status, original)
+    found = [test for name in aliases(target.test_id) for test in results.with_id(name)]
+    attempts = [attempt for test in found for attempt in test.attempts]
+    if not attempts:
+        return _why_not_executed(results, status, target.test_id)
+    bad = [attempt for attempt in attempts if _is_bad(attempt)]
+    for attempt in bad:
+        if original.fingerprints & fingerprints(attempt):
+            return Seen.SAME, words_of(attempt)
+    if bad:
+        return Seen.DIFFERENT, words_of(bad[-1])
+    if all(attempt.outcome is Verdict.SKIPPED for attempt in attempts):
+        return Seen.NOTHING, f"it was skipped: {attempts[-1].reason or 'no reason given'}"
+    return Seen.PASSED, f"it {(attempts[-1].outcome or Verdict.PASSED).value}"
+
+
+def aliases(test_id: str) -> tuple[str, ...]:
+    """Return a test's id, and the one it has outside of xdist's groups.
+
+    `--dist loadgroup` puts `@GROUP` behind an id, in the workers alone.
+    """
+    grouped = _GROUPED.fullmatch(test_id)
+    return (test_id, grouped[1]) if grouped else (test_id,)
+
+
+def fingerprints(attempt: Attempt) -> frozenset[str]:
+    """Return what an attempt that went wrong is known by; one for each of its failures."""
+    if attempt.outcome in (None, Verdict.CRASHED):
+        return frozenset({DIED})
+    found = {fingerprint(failure) for failure in failures_of(attempt)}
+    return frozenset(found or {str(attempt.outcome)})
+
+
+def fingerprint(failure: Failure) -> str:
+    """Return what a failure is known by."""
+    return "\0".join(
+        (failure.phase, failure.type or "", failure.file or "", steady(failure.message).strip())
+    )
+
+
+def failures_of(attempt: Attempt) -> list[Failure]:
+    """Return the failures of an attempt, those of its subtests where it has none of its own."""
+    inner = [failure for sub in attempt.subtests for failure in sub.failures]
+    return list(attempt.failures) or inner
+
+
+def words_of(attempt: Attempt) -> str:
+    """Return why an attempt went wrong, in a line."""
+    if attempt.outcome in (None, Verdict.CRASHED):
+        return attempt.reason or "its process died"
+    failures = failures_of(attempt)
+    if not failures:
+        return attempt.reason or str(attempt.outcome)
+    return failure_words(failures[0])
+
+
+def failure_words(failure: Failure) -> str:
+    """Return a failure in a line: where, and what."""
+    place = f"{failure.file}:{failure.line}: " if failure.file and failure.line else ""
+    phase = "" if failure.phase in ("call", "collect") else f"in {failure.phase}: "
+    first = failure.message.strip().split("\n")[0]
+    return f"{phase}{place}{first}"
+
+
+def _is_bad(attempt: Attempt) -> bool:
+    return attempt.outcome in BAD or attempt.outcome is None
+
+
+def _failing_attempt(test: TestResult) -> Attempt | None:
+    return next((attempt for attempt in reversed(test.attempts) if _is_bad(attempt)), None)
+
+
+def _original(results: Results, test: TestResult) -> Original:
+    attempt = _failing_attempt(test)
+    assert attempt is not None, f"{test.test_id} has not failed"
+    before = _before(results, test.test_id)
+    file = pytest_file(test.test_id)
+    target = Target(
+        test_id=test.test_id,
+        file_before=tuple(one for one in before if pytest_file(one) == file),
+        worker_before=before,
+        full=tuple(dict.fromkeys(key[1] for key in results.collected))
+        or tuple(dict.fromkeys(one.test_id for one in results.tests)),
+    )
+    return Original(
+        target=target,
+        fingerprints=fingerprints(attempt),
+        words=words_of(attempt),
+        text="\n".join(_texts(failures_of(attempt), attempt)),
+        file=test.file or file,
+        attempt=attempt.number,
+        worker=attempt.worker,
+    )
+
+
+def _texts(failures: Iterable[Failure], attempt: Attempt) -> Iterator[str]:
+    yield attempt.reason or ""
+    yield "timeout" if attempt.outcome is Verdict.TIMED_OUT else ""
+    for failure in failures:
+        yield f"{failure.type}: {failure.message}\n{failure.traceback or ''}"
+
+
+def _before(results: Results, test_id: str) -> tuple[str, ...]:
+    """What the worker that ran a test had run before it."""
+    for sequence in worker_sequences(results, {test_id}):
+        if sequence[-1] == test_id:
+            return sequence[:-1]
+    return ()
+
+
+def _uncollected(results: Results, wanted: set[str] | None) -> list[Original]:
+    return [
+        Original(
+            target=Target(problem.node_id, collection=True),
+            fingerprints=frozenset(map(fingerprint, problem.failures)),
+            words=failure_words(problem.failures[0]) if problem.failures else "not collected",
+            text="\n".join(f"{f.type}: {f.message}\n{f.traceback or ''}" for f in problem.failures),
+            file=problem.file or problem.node_id,
+        )
+        for problem in results.collection
+        if problem.outcome is Verdict.ERRORED and (wanted is None or problem.node_id in wanted)
+    ]
+
+
+def _look_at_node(results: Results, status: RunStatus, original: Original) -> tuple[Seen, str]:
+    node = original.target.test_id
+    broken = [p for p in results.collection if p.outcome is Verdict.ERRORED]
+    found = [
+        failure for problem in broken if problem.node_id == node for failure in problem.failures
+    ]
+    for failure in found:
+        if fingerprint(failure) in original.fingerprints:
+            return Seen.SAME, failure_words(failure)
+    if found:
+        return Seen.DIFFERENT, failure_words(found[0])
+    if not results.sessions or status.state in (Status.USAGE_ERROR, Status.INTERNAL_ERROR):
+        return Seen.NOTHING, _early(status)
+    collected = [key[1] for key in results.collected] + [d.test_id for d in results.deselected]
+    if any(one.startswith(node) for one in collected):
+        return Seen.PASSED, "it was collected"
+    return Seen.GONE, "nothing of it was collected"
+
+
+def _why_not_executed(results: Results, status: RunStatus, test_id: str) -> tuple[Seen, str]:
+    file = pytest_file(test_id)
+    for problem in results.collection:
+        if problem.outcome is Verdict.ERRORED and file.startswith(problem.node_id or file):
+            why = failure_words(problem.failures[0]) if problem.failures else "no reason given"
+            return Seen.NOTHING, f"{problem.node_id or 'its file'} could not be collected: {why}"
+    if not results.sessions or Status(status.state) in _ENDED_EARLY:
+        return Seen.NOTHING, _early(status)
+    names = aliases(test_id)
+    if any(one.test_id in names for one in results.deselected):
+        return Seen.NOTHING, "the command's own options leave it out"
+    if any(results.with_id(name) for name in names):
+        return Seen.NOTHING, f"the run ended before it: {status.reason or status.state}"
+    return Seen.GONE, "the test is not there"
+
+
+def _early(status: RunStatus) -> str:
+    what = _ENDED_EARLY.get(Status(status.state), "no test runner answered")
+    detail = status.reason or (f"exit code {status.exit_code}" if status.exit_code else "")
+    return f"{what}: {detail}" if detail else what

@@ -1,0 +1,176 @@
+"""What a stranger meets first: slips of the keyboard, odd places, streams closed or full."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import BUNDLE, Ended, Place, place
+
+from bundler import cli
+from bundler.errors import BundleError
+
+COMMAND = " ".join(BUNDLE)
+needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+needs_shell = pytest.mark.skipif(os.name == "nt", reason="written for a POSIX shell")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Place:
+    return place(tmp_path)
+
+
+def one_sentence(ended: Ended) -> str:
+    """The one error of a command, without its hint."""
+    assert "Traceback" not in ended.stderr
+    errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, ended.stderr
+    return errors[0].removeprefix("error: ")
+
+
+def test_a_mistyped_command_is_told_the_nearest(here: Place) -> None:
+    ended = here.bundle("lisst")
+    assert (ended.code, one_sentence(ended)) == (2, "no such command 'lisst'")
+    assert "Did you mean `bundle list`?" in ended.stderr
+
+
+def test_a_word_like_no_command_is_told_how_to_record(here: Place) -> None:
+    assert "`bundle run -- COMMAND`" in here.bundle("pytest").stderr
+
+
+def test_a_mistyped_option_of_run_is_not_taken_for_the_command(here: Place) -> None:
+    ended = here.bundle("run", "--sed", "1", "--", "true")
+    assert ended.code == 2
+    assert "no such option: --sed" in one_sentence(ended)
+
+
+def test_what_follows_the_command_is_the_commands(here: Place) -> None:
+    echo = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--seed", "3"]
+    assert here.bundle("run", *echo).stdout == "['--seed', '3']\n"
+
+
+def test_a_name_that_is_too_long_is_one_short_sentence(here: Place) -> None:
+    ended = here.bundle("replay", "x" * 5000 + ".zip")
+    assert ended.code == 4
+    assert len(one_sentence(ended)) < 400
+
+
+def test_a_project_without_runs_is_pruned_without_complaint(here: Place) -> None:
+    ended = here.bundle("prune")
+    assert (ended.code, ended.stderr) == (0, "deleted 0 runs, 0 B, 0 kept\n")
+
+
+def test_a_file_that_is_no_recording_is_not_taken_for_a_test(here: Place) -> None:
+    here.bundle("run", "--", sys.executable, "-c", "")
+    here.file("notes.txt", "hello")
+    ended = here.bundle("show", "./notes.txt")
+    assert ended.code == 3
+    assert "no format that is known" in one_sentence(ended)
+
+
+@pytest.mark.parametrize("words", [["pack"], ["export", "--to", "junit"]])
+def test_an_empty_name_to_write_to_is_refused(here: Place, words: list[str]) -> None:
+    here.bundle("run", "--", sys.executable, "-c", "")
+    ended = here.bundle(*words, "-o", "")
+    assert ended.code == 2
+    assert "is empty" in one_sentence(ended)
+
+
+@needs_full
+@needs_shell
+@pytest.mark.parametrize("words", ["--help", "list", "pack -o -", "export --to junit", "replay"])
+def test_a_full_disk_behind_stdout_is_one_sentence(here: Place, words: str) -> None:
+    here.bundle("run", "--", sys.executable, "-c", "")
+    ended = here.run(["sh", "-c", f"{COMMAND} {words} > /dev/full"])
+    assert ended.code == 2
+    assert "No space left on device" in one_sentence(ended)
+
+
+@needs_shell
+@pytest.mark.parametrize("words", ["--help", "list", "pack -o -", "export --to junit", "replay"])
+def test_a_reader_that_left_is_no_error(here: Place, words: str) -> None:
+    here.bundle("run", "--", sys.executable, "-c", "")
+    ended = here.run(["sh", "-c", f"{COMMAND} {words} | true"])
+    assert ended.stderr == ""
+
+
+@needs_shell
+def test_a_command_runs_as_ever_where_all_streams_are_closed(here: Place) -> None:
+    ended = here.run(["sh", "-c", f"{COMMAND} run -- sh -c 'exit 7' <&- >&- 2>&-"])
+    assert ended.code == 7
+    assert here.latest().results.complete
+
+
+@needs_shell
+def test_a_command_runs_as_ever_where_the_working_directory_is_gone(here: Place) -> None:
+    gone = "mkdir gone && cd gone && rmdir ../gone"
+    ended = here.run(["sh", "-c", f"{gone} && {COMMAND} run -- sh -c 'echo ran; exit 7'"])
+    assert (ended.code, ended.stdout) == (7, "ran\n")
+    assert ended.stderr.startswith("bundle: not recording: the working directory is gone\n")
+
+
+def test_tests_that_were_only_collected_are_not_called_red(here: Place) -> None:
+    here.file("test_it.py", "def test_a(): pass\n")
+    ended = here.bundle("run", "--", sys.executable, "-m", "pytest", "--collect-only", "-q")
+    assert "bundle: 1 test, none run, run " in ended.stderr
+
+
+def test_a_user_file_below_a_file_is_a_file_that_is_not_there(here: Place) -> None:
+    file = here.file("a file", "")
+    ended = here.bundle("run", "--", sys.executable, "-c", "", BUNDLE_CONFIG=str(file / "x.toml"))
+    assert "warning" not in ended.stderr
+
+
+def test_a_zip_is_not_written_to_a_terminal(here: Place) -> None:
+    here.bundle("run", "--", sys.executable, "-c", "")
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    words = [*BUNDLE, "pack", "-o", "-"]
+    done = subprocess.run(
+        words, cwd=here.project, env=here.environment(), stdout=theirs, stderr=subprocess.PIPE
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert done.returncode == 2
+    assert b"not for a terminal" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (OSError(28, "No space left on device", "/s"), 2, "/s is refused: No space left on device"),
+        (OSError(5, "Input/output error"), 2, "the system refuses: Input/output error"),
+        (KeyError("x"), 70, "bundle itself failed: KeyError: 'x'"),
+        (MemoryError(), 70, "bundle itself failed: MemoryError"),
+        (BundleError("a thing is off"), 1, "a thing is off"),
+    ],
+)
+def test_whatever_fails_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    error: Exception,
+    code: int,
+    sentence: str,
+) -> None:
+    def fail(_words: object, _ui: object) -> int:
+        raise error
+
+    monkeypatch.setattr(cli, "_command", fail)
+    monkeypatch.setattr("bundler.terminal.Stream.abandon", lambda _stream: None)
+    assert cli.run([]) == code
+    assert capfd.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_an_interrupted_command_ends_as_one_that_was_interrupted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_words: object, _ui: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_command", interrupt)
+    monkeypatch.setattr("bundler.terminal.Stream.abandon", lambda _stream: None)
+    assert cli.run([]) == 130
+    assert capfd.readouterr().err == ""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bundler import bundle, opening
+from bundler.configuration import load_leniently
 from bundler.errors import (
     AmbiguousRun,
     BundleError,
@@ -127,6 +128,10 @@ class Store:
             incoming.rename(path)
         return _stored(path, *_numbered(path.name))
 
+    def ids(self) -> list[str]:
+        """The run id of every run, oldest first, by listing alone."""
+        return [run_id for _, _, run_id in self._directories()]
+
     def runs(self) -> list[StoredRun]:
         """Every run, oldest first. A damaged one is listed as such and disturbs no other."""
         return [_stored(path, number, run_id) for path, number, run_id in self._directories()]
@@ -174,15 +179,19 @@ def new_run_id() -> str:
 
 
 def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -> Store:
-    """Return the store that the environment names, for the project that `start` lies in."""
-    return Store(root=store_root(env), project=project_of(start or current_directory()))
+    """Return the store that is configured, for the project that `start` lies in."""
+    project = project_of(start or current_directory())
+    return Store(root=store_root(env, project), project=project)
 
 
-def store_root(env: Mapping[str, str]) -> Path:
-    """Return `BUNDLE_STORE`, else `bundle` in the platform's state directory."""
+def store_root(env: Mapping[str, str], project: Path) -> Path:
+    """Return `BUNDLE_STORE`, else the configured `store`, else the platform's state directory."""
     chosen = env.get("BUNDLE_STORE")
     if chosen:
         return Path(chosen).expanduser().absolute()
+    configured = load_leniently(project, env)[0].store
+    if configured is not None:
+        return configured.expanduser().absolute()
     from platformdirs import user_state_path
 
     return user_state_path("bundle", appauthor=False)

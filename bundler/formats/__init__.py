@@ -11,6 +11,7 @@ WRITERS = {
     "junit": "bundler.formats.junit",
     "libtest": "bundler.formats.libtest",
     "ctrf": "bundler.formats.ctrf",
+    "ndjson": "bundler.formats.ndjson",
 }
 """Every format that a run can be exported to, and the module that writes it.
 
@@ -25,6 +26,7 @@ READERS: tuple[str, ...] = (
     "bundler.formats.ctrf",
     "bundler.formats.go_test",
     "bundler.formats.reportlog",
+    "bundler.formats.ndjson",
 )
 """Every module that reads a foreign recording, in the order in which they are asked.
 

@@ -17,6 +17,7 @@ libtest-json` and, with `nextest {crate, test_binary, kind}` in the suites, `lib
 | `test` `started` | TestStarted; one that never ends is unfinished |
 | `test` `ok failed ignored` | passed, failed, skipped with `message` as the reason |
 | `test` `failed` with reason `time limit exceeded` | timed out |
+| `test` `failed` with reason `crashed`, `errored` (ours) | that |
 | `test` `timeout` | an event of its own, `TestTimeout`: it only says that a test is slow |
 | `bench` | passed, its figures as properties |
 | `report`, and any other object | an event of its own |
@@ -30,9 +31,10 @@ A test that never ends in a suite that does was ignored: nextest says no more of
 
 Written is one suite a session (of nextest's recordings: one a binary), with nextest's names; all
 that a test printed is its `stdout`; bytes that are not UTF-8 are replaced. `message` has the
-failure where the output does not. xpassed and flaky are `ok`, xfailed is `ignored`, and what is red
-in any other way is `failed`. Of a test that is unfinished there is only the start, and then its
-suite has no end either; of one that never ran there is only a place in `test_count`.
+failure where the output does not. A file that was not collected is a test that failed. xpassed and
+flaky are `ok`, xfailed is `ignored`, and what is red in any other way is `failed`. Of a test that
+is unfinished there is only the start, and then its suite has no end either; of one that never ran
+there is only a place in `test_count`.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ from bundler.formats import Target
 from bundler.formats.rust_panics import panic_in
 from bundler.json_lines import first_objects, objects
 from bundler.recording import Recording
-from bundler.results import Attempt, Failure, TestResult, Verdict
+from bundler.results import BAD, Attempt, Failure, TestResult, Verdict
 from bundler.times import microseconds
 from bundler.translation import Execution, Translation
 
@@ -62,6 +64,7 @@ _TYPES = frozenset({"suite", "test", "bench", "report"})
 _EVENTS = {"ok": Verdict.PASSED, "failed": Verdict.FAILED, "ignored": Verdict.SKIPPED}
 _ATTEMPT = re.compile(r"(?P<name>.+)#(?P<attempt>[1-9][0-9]{0,3})", re.DOTALL)
 _STRESS = re.compile(r"@stress-(?P<index>[0-9]{1,9})(?=\$)")
+_REASONS = {TIME_LIMIT: Verdict.TIMED_OUT, "crashed": Verdict.CRASHED, "errored": Verdict.ERRORED}
 _ABOUT: dict[str, Any] = {
     "runner_version": "",
     "python": "",
@@ -200,12 +203,12 @@ class _Reading:
             if isinstance(line.get(stream), str):
                 self.out.test_output(execution, line[stream], stream=stream)
         reason = line.get("reason") if isinstance(line.get("reason"), str) else None
-        if outcome is Verdict.FAILED and reason == TIME_LIMIT:
-            outcome = Verdict.TIMED_OUT
+        if outcome is Verdict.FAILED:
+            outcome = _REASONS.get(reason or "", outcome)
         if outcome is Verdict.SKIPPED:
             message = line.get("message")
             reason = message if isinstance(message, str) else "ignored"
-        failures = [_failure(line)] if outcome is Verdict.FAILED else ()
+        failures = [_failure(line)] if outcome in BAD and reason != TIME_LIMIT else ()
         self.out.test_finished(
             execution,
             outcome,
@@ -358,7 +361,8 @@ def _reason(attempt: Attempt, event: str, printed: str) -> dict[str, str]:
     if attempt.outcome is Verdict.TIMED_OUT:
         return {"reason": TIME_LIMIT}
     said = _said(attempt.failures) or attempt.reason or ""
-    return {"message": said} if said and said not in printed else {}
+    known = {"reason": str(attempt.outcome)} if attempt.outcome in _REASONS.values() else {}
+    return known | ({"message": said} if said and said not in printed else {})
 
 
 def _said(failures: Iterable[Failure]) -> str:

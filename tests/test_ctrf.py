@@ -194,6 +194,12 @@ def test_a_flaky_test_of_which_no_attempt_is_told_had_failed() -> None:
     assert test.verdict is Verdict.FLAKY
 
 
+def test_a_number_of_retries_is_no_reason_to_make_so_many() -> None:
+    test = {"name": "a", "status": "passed", "duration": 1, "flaky": True, "retries": 2**40}
+    [one] = read([test]).results.tests
+    assert len(one.attempts) == 11
+
+
 def test_the_same_name_twice_is_two_occurrences() -> None:
     one = {"name": "a", "status": "passed", "duration": 1}
     assert [test.occurrence for test in read([one, one]).results.tests] == [1, 2]

@@ -80,6 +80,16 @@ def test_attempts_that_nextest_does_not_tell_of_had_failed() -> None:
     assert flaky.attempts[0].reason == libtest.UNTOLD
 
 
+def test_a_number_of_attempts_is_no_reason_to_make_so_many() -> None:
+    recording = read(
+        '{"type":"suite","event":"started"}',
+        '{"type":"test","name":"a#9999","event":"ok"}',
+        '{"type":"suite","event":"ok"}',
+    )
+    numbers = [one.number for one in the_test(recording, "a").attempts]
+    assert numbers == [*range(1, 11), 9999]
+
+
 def test_an_iteration_of_a_stress_run_is_an_occurrence() -> None:
     recording = recorded("nextest-stress")
     assert recording.results.counts == {"passed": 2, "skipped": 2, "flaky": 2}

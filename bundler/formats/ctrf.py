@@ -66,6 +66,7 @@ OURS = "seedbundle"
 NOT_COLLECTED = "not_collected"
 NO_NAME = "(without a name)"
 MOST_ATTEMPTS = 1000
+MOST_EARLIER = 10  # of those that are only counted
 
 STATUS = {
     Verdict.PASSED: "passed",
@@ -486,7 +487,7 @@ def _earlier_of(test: dict[str, Any]) -> list[dict[str, Any]]:
         return [one for one in attempts[:MOST_ATTEMPTS] if isinstance(one, dict)]
     if test.get("flaky") is not True:
         return []
-    count = min(_integer(test.get("retries")) or 1, MOST_ATTEMPTS)
+    count = min(_integer(test.get("retries")) or 1, MOST_EARLIER)
     return [{"status": "failed"} for _ in range(count)]
 
 

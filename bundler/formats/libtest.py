@@ -58,7 +58,8 @@ NAME = "libtest JSON"
 DIALECTS = ("libtest", "plus")
 TIME_LIMIT = "time limit exceeded"
 UNTOLD = "an attempt before the last; this format tells only of the last"
-MOST_ATTEMPTS = 1000
+MOST_EARLIER = 10
+"""A number of attempts is quickly written: only so many of those before the last are made."""
 
 _TYPES = frozenset({"suite", "test", "bench", "report"})
 _EVENTS = {"ok": Verdict.PASSED, "failed": Verdict.FAILED, "ignored": Verdict.SKIPPED}
@@ -222,12 +223,14 @@ class _Reading:
     def _earlier(self, execution: Execution, attempt: int) -> Execution:
         """Tell of the attempts before the last: a test is tried again only where it failed."""
         session, test_id, occurrence = execution.session, execution.test_id, execution.occurrence
-        for number in range(1, min(attempt, MOST_ATTEMPTS)):
+        told = min(attempt - 1, MOST_EARLIER)
+        for number in range(1, told + 1):
             one = Execution(session, test_id, attempt=number, occurrence=occurrence)
             self.out.test_finished(
                 one, Verdict.FAILED, call_us=0, reason=UNTOLD, will_retry=True, order=self.order - 1
             )
-            execution = Execution(session, test_id, attempt=number + 1, occurrence=occurrence)
+            after = attempt if number == told else number + 1
+            execution = Execution(session, test_id, attempt=after, occurrence=occurrence)
             self.out.test_started(execution, order=self.order - 1)
         return execution
 

@@ -90,11 +90,13 @@ class LiveBundle:
         level: str = "INFO",
         test_id: str | None = None,
         seed: int | None = None,
+        ts_us: int | None = None,
     ) -> None:
-        """Append one event: one write of one whole line. Raises OSError."""
+        """Append one event: one write of one whole line; it happens now. Raises OSError."""
+        now_us = (time.monotonic_ns() - self.started_ns) // 1000
         line = encode_line(
             event,
-            ts_us=(time.monotonic_ns() - self.started_ns) // 1000,
+            ts_us=now_us if ts_us is None else ts_us,
             category=category,
             message=message,
             level=level,
@@ -362,10 +364,7 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     for name in recording.files:
         if name in DERIVED:
             continue
-        path = directory / name if own else directory / "source" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            _copy(recording.files, name, file)
+        keep(recording.files, name, directory / name if own else directory / "source" / name)
     with (directory / LOG).open("xb") as file:
         for line in recording.log.lines():
             if not line.problem:
@@ -375,14 +374,16 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
-def _copy(files: Mapping[str, bytes], name: str, target: Target) -> None:
+def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     opening = getattr(files, "open", None)
-    if opening is None:
-        target.write(files[name])
-        return
-    with opening(name) as source:
-        shutil.copyfileobj(source, target)
+    with path.open("xb") as target:
+        if opening is None:
+            target.write(files[name])
+            return
+        with opening(name) as source:
+            shutil.copyfileobj(source, target)
 
 
 def pack(path: Path, target: Target) -> RunManifest:

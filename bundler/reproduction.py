@@ -56,7 +56,6 @@ class Kit:
     scratch: Path
     env: Mapping[str, str]
     taken: Taken
-    fix_hash: bool = True
 
 
 @dataclass

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bundler import archive, atomic
+from bundler import manifest as manifest_document
 from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, NotARecording
 from bundler.eventlog import EventLog, FramedLog, PlainLog, seal_frames
@@ -49,7 +50,7 @@ from bundler.zip_writer import Target, write_zip
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-MANIFEST = "manifest.json"
+MANIFEST = manifest_document.NAME
 ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
 LOG = "events.ndjson"

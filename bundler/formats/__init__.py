@@ -9,6 +9,7 @@ from bundler.recording import Recording
 
 WRITERS = {
     "junit": "bundler.formats.junit",
+    "ndjson": "bundler.formats.ndjson",
 }
 """Every format that a run can be exported to, and the module that writes it.
 
@@ -21,6 +22,7 @@ READERS: tuple[str, ...] = (
     "bundler.formats.nextest",
     "bundler.formats.go_test",
     "bundler.formats.reportlog",
+    "bundler.formats.ndjson",
 )
 """Every module that reads a foreign recording, in the order in which they are asked.
 

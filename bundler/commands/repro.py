@@ -120,7 +120,7 @@ def _carry_out(bench: Bench, failures: list[Original], budget: float, repeat: in
         bench.ui.status(f"bundle: {original.target.test_id}")
         conclusion = reproduce(bench, original, time.monotonic() + share, repeat)
         concluded.append((original, conclusion))
-    sources = [one for original in failures for one in file_difference(bench.kit, original)]
+    sources = [one for original in failures for one in file_difference(bench, original)]
     different = environment_differences(bench, failures, list(dict.fromkeys(sources)))
     return Report(bench, concluded, different)
 

@@ -10,13 +10,13 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bundler import bundle
 from bundler.configuration import Configuration
 from bundler.results import NOT_PASSING
-from bundler.retention import Plan, Policy, Run, due, plan
+from bundler.retention import DAY_US, Plan, Policy, Run, due, plan
 from bundler.store import Store, StoredRun
 
 MARK = "pruned"
@@ -71,10 +71,19 @@ def carry_out(store: Store, chosen: Plan, runs: dict[str, StoredRun], now_us: in
         shutil.rmtree(doomed, ignore_errors=True)
     if not store.directory.is_dir():
         return 0  # nothing was ever recorded here
-    for left in store.directory.glob("deleting-*"):
+    for left in _left_over(store, now_us):
         shutil.rmtree(left, ignore_errors=True)
     _mark(store.directory / MARK, now_us)
     return deleted
+
+
+def _left_over(store: Store, now_us: int) -> Iterator[Path]:
+    """What a prune or an add that was killed left behind; an add may still be at work for a day."""
+    yield from store.directory.glob("deleting-*")
+    for path in store.directory.glob("adding-*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime_ns // 1000 < now_us - DAY_US:
+                yield path
 
 
 def automatic(store: Store, policy: Policy) -> int:

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from builders import a_manifest, a_test
 
-from bundler import bundle
+from bundler import bundle, pruning
 from bundler.errors import AmbiguousRun, DamagedRecording, NotARecording, OutputError, RunNotFound
 from bundler.manifest import RunStatus
 from bundler.results import Status
+from bundler.retention import DAY_US, Policy
 from bundler.store import Store, is_path, open_recording, project_of, store_root
 
 IDS = [f"{n:08x}-0000-4000-8000-000000000000" for n in (0xABCD0001, 0xABCE0002, 0x12340003)]
@@ -170,3 +171,16 @@ def test_a_run_id_that_is_a_path_is_not_taken_in(tmp_path: Path) -> None:
     recording.manifest = a_manifest(run_id="../../etc")
     with pytest.raises(DamagedRecording):
         Store(tmp_path / "store", tmp_path / "elsewhere").add(recording, {})
+
+
+def test_what_a_killed_add_left_behind_goes_with_a_prune_a_day_later(tmp_path: Path) -> None:
+    store = store_with(tmp_path)
+    left = store.directory / "adding-abc"
+    left.mkdir()
+    now_us = time.time_ns() // 1000
+    pruning.carry_out(store, *pruning.planned(store, Policy(), now_us), now_us)
+    assert left.exists(), "somebody may be adding this very moment"
+    later_us = now_us + 2 * DAY_US
+    pruning.carry_out(store, *pruning.planned(store, Policy(), later_us), later_us)
+    assert not left.exists()
+    assert len(store.runs()) == len(IDS)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Ended, Place, place
+from command_line import BUNDLE, Ended, Place, place
 
 from bundler.store import Store
 
@@ -177,3 +177,34 @@ def test_where_the_executions_part_is_shown(here: Place) -> None:
     assert told.code == 0
     assert "text=mode x" in told.stdout
     assert "text=mode None" in told.stdout
+
+
+def test_the_failing_test_s_own_file_that_changed_since_is_the_first_difference(
+    here: Place,
+) -> None:
+    def git(*words: str) -> None:
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        assert here.run(["git", *identity, *words]).code == 0
+
+    git("init", "-q")
+    here.file("test_it.py", "def test_victim(): assert 0\n")
+    git("add", "-A")
+    git("commit", "-qm", "red")
+    here.bundle("run", "--", *PYTEST)
+    here.file("test_it.py", "def test_victim(): assert 1\n")
+    told = documented(here.bundle("repro", "--json", "--repeat", "1"))
+    assert told["tests"][0]["verdict"] == "not_reproduced"
+    assert told["environment"][0]["what"] == "file test_it.py"
+
+
+def test_the_plain_line_works_where_the_command_was_started(here: Place) -> None:
+    here.file("pytest.ini", "[pytest]\n")
+    here.file("inner/test_it.py", "def test_victim(): assert 0\n")
+    inside = ("sh", "-c", 'cd inner && exec "$@"', "sh")
+    here.run([*inside, *BUNDLE, "run", "--", *PYTEST])
+    told = here.run([*inside, *BUNDLE, "repro", "--json", "--repeat", "1"])
+    [test] = documented(told)["tests"]
+    assert test["test_id"] == "inner/test_it.py::test_victim"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    by_hand = here.run([*inside, "sh", "-c", test["plain_command"]], PATH=path)
+    assert "1 failed" in by_hand.stdout, test["plain_command"]

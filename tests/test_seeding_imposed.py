@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from builders import a_manifest
+from command_line import HERE
 from probe_driver import PYTHON, ROOT_SEED, Ran, Workshop, unmet
 
 from bundler.eventlog import PlainLog
@@ -284,3 +285,42 @@ def test_the_profile_of_hypothesis_is_recorded_and_its_blob_is_found(shop: Works
     [manifest] = (shop.place / "bundle").glob("tests/*/*/manifest.json")
     blob = json.loads(manifest.read_bytes())["replay_metadata"]["reproduce_failure"]
     assert re.fullmatch(r"@reproduce_failure\('[0-9.]+', b'[\w+/=]+'\)", blob)
+
+
+def test_the_vector_of_the_specification_reaches_the_test(shop: Workshop) -> None:
+    source = (
+        "import pytest\n@pytest.mark.parametrize('x', ['x'])\n"
+        "def test_\u00e9(x, bundle_seed): print(f'<seed: {bundle_seed:016x}>')\n"
+    )
+    shop.lay({"pytest.ini": "[pytest]\n", "tests/test_a.py": source})
+    ran = imposed(shop, seed_hex="f" * 16)
+    assert ran.results.tests[0].test_id == "tests/test_a.py::test_\u00e9[x]"
+    assert shown(ran) == {"seed": "49264edaa99944a3"}
+    assert ran.results.tests[0].seed == 0x49264EDAA99944A3
+
+
+PLUGIN = ("-p", "bundler.pytest_plugin")
+
+
+def test_without_a_recording_the_fixtures_follow_the_variable_and_say_so(shop: Workshop) -> None:
+    failing = FIXTURES + "\ndef test_fails(bundle_rng): assert False\n"
+    shop.lay({"test_it.py": failing})
+    env = {"PYTHONPATH": HERE, "BUNDLE_SEED": f"0x{ROOT_SEED:x}"}
+    ran = shop.plain(*NO_RANDOMLY, *PLUGIN, env=env)
+    assert shown(ran) == {"seed": str(scenario_seed(ROOT_SEED, "test_it.py::test_it"))}
+    assert ran.stdout.count(f"BUNDLE_SEED=0x{ROOT_SEED:016x}") == 1
+    fresh = [shown(shop.plain(*NO_RANDOMLY, *PLUGIN, env={"PYTHONPATH": HERE})) for _ in range(2)]
+    assert fresh[0] != fresh[1]
+
+
+def test_a_variable_that_is_no_seed_is_a_usage_error(shop: Workshop) -> None:
+    shop.lay({"test_it.py": FIXTURES})
+    ran = shop.plain(*PLUGIN, env={"PYTHONPATH": HERE, "BUNDLE_SEED": "seven"})
+    assert ran.exit_code == 4
+    assert "BUNDLE_SEED: seed 'seven' is not an unsigned 64-bit number" in ran.stderr
+
+
+def test_the_plugin_beside_a_recording_leaves_the_fixtures_to_it(shop: Workshop) -> None:
+    shop.lay({"test_it.py": FIXTURES})
+    ran = shop.probed(*NO_RANDOMLY, *PLUGIN, env={"PYTHONPATH": HERE, "BUNDLE_SEED": "1"})
+    assert shown(ran) == {"seed": str(scenario_seed(ROOT_SEED, "test_it.py::test_it"))}

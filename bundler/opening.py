@@ -57,6 +57,9 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
     kind = _compression(head)
     if kind is None and _reader_of(head) is None:
         raise _unknown(where)
+    if kind is None and path is not None and stream.seekable():
+        stream.seek(0)
+        return _read_plain(stream, where)
     with _rejoined(head, stream) as whole:
         if kind is None:
             with archive.spool(whole, limits, where=where) as file:

@@ -11,6 +11,7 @@ import json
 import lzma
 import subprocess
 import sys
+import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
@@ -323,6 +324,33 @@ def test_memory_grows_with_the_tests_and_not_with_what_they_printed(
     assert len(recording.results.tests) == TESTS
     # 8 MiB of the log stay in memory before it goes to a file; a test takes about a kilobyte.
     assert peak < (8 << 20) + TESTS * 1500 + (2 << 20)
+
+
+SLOW_TEXTS = [
+    "--- PASS: a (",
+    "[[PROPERTY|a=b]]\n",
+    "[[PROPERTY|bundle.",
+    "---- a ----\n",
+    " a.go:1: ",
+]
+
+
+@pytest.mark.parametrize("piece", SLOW_TEXTS)
+def test_no_text_takes_time_that_grows_with_its_square(piece: str) -> None:
+    text = piece * (1_500_000 // len(piece))
+    event = {"Action": "output", "Package": "p", "Test": "T", "Output": text}
+    report = {"nodeid": "a.py::t", "when": "call", "outcome": "failed", "longrepr": text}
+    bundled = '<properties><property name="bundle.run_id" value="x"/></properties>'
+    case = f'<testcase name="t"><failure/><system-out>{text}</system-out></testcase>'
+    contents = [
+        '{"Action":"start","Package":"p"}\n' + json.dumps(event),
+        '{"$report_type":"SessionStart"}\n' + json.dumps({**report, "$report_type": "TestReport"}),
+        f'<testsuite name="pytest">{bundled}{case}</testsuite>',
+    ]
+    started = time.process_time()
+    for content in contents:
+        assert read_bytes(content.encode()).results.tests
+    assert time.process_time() - started < 5
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,17 @@ def test_other_files_are_not_taken_for_one(head: bytes) -> None:
 def test_a_document_without_a_suite_is_damaged() -> None:
     with pytest.raises(DamagedRecording):
         junit_reader.read(io.BytesIO(b"<testsuites"), where="memory")
+
+
+def test_what_stands_before_the_root_is_passed_over() -> None:
+    before = b"\n<?xml version='1.0'?>\n<!-- a > b -->\n<?style x?><!---->"
+    assert junit_reader.recognises(before + b"<testsuite/>")
+    assert not junit_reader.recognises(before + b"<html/><testsuite/>")
+
+
+@pytest.mark.parametrize("piece", [b"<!---->", b"<?x?>", b"<!DOCTYPE x>", b"<!--", b"<? ", b" "])
+def test_a_head_is_recognised_in_no_time(piece: bytes) -> None:
+    head = piece * (65536 // len(piece))
+    started = time.process_time()
+    assert not junit_reader.recognises(head)
+    assert time.process_time() - started < 2

@@ -119,3 +119,13 @@ def test_a_run_that_ended_badly_with_no_test_to_blame_is_not_green(dialect: str)
 
 def test_a_report_that_says_passed_and_holds_a_failure_has_failed(dialect: str) -> None:
     assert again(the_run("passed"), dialect).manifest.status.state == "failed"
+
+
+def test_a_case_of_another_tool_in_our_report_is_a_test() -> None:
+    recording = again(the_run(), "pytest")
+    target = io.BytesIO()
+    junit.write(the_run(), target)
+    more = b'<testcase classname="x" name="y"><failure/></testcase></testsuite>'
+    merged = target.getvalue().replace(b"</testsuite>", more)
+    read = junit_reader.read(io.BytesIO(merged), where="memory")
+    assert len(read.results.tests) == len(recording.results.tests) + 1

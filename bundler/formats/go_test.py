@@ -53,6 +53,7 @@ _SHUFFLE = re.compile(r"-test\.shuffle ([0-9]{1,19})\n?")
 _PANIC = re.compile(r"(?:panic|fatal error): ")
 _TIMEOUT = re.compile(r"panic: test timed out after ")
 _PATIENCE = 1000
+_LONGEST_FRAME = 2000  # the patterns for frames take time that grows with its square
 _KEPT = 200  # lines of what a package printed, for the case that it fails without a test
 
 
@@ -301,12 +302,13 @@ class _Reading:
     def _output(
         self, package: _Package, test: _Test, name: str, output: str, now_us: int | None
     ) -> None:
-        if found := _INLINE_END.search(output):
+        is_short = len(output) <= _LONGEST_FRAME
+        if is_short and (found := _INLINE_END.search(output)):
             if found[2] == name:
                 verdict = _ENDS[found[1].lower()]
                 test.inline_end = (verdict, microseconds(found[3]))
             output = output[: found.start()].strip(" ") if found.start() else ""
-        if not output or _FRAME.match(output):
+        if not output or (is_short and _FRAME.match(output)):
             return
         if _PANIC.match(output):
             test.panic = test.panic or output.rstrip("\n")

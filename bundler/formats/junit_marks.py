@@ -51,6 +51,7 @@ class Told:
     outcome: Outcome
     file: str | None = None
     line: int | None = None
+    kind: str = ""
     message: str = ""
     text: str = ""
     properties: tuple[tuple[str, str], ...] = ()
@@ -135,6 +136,7 @@ def outcome_of(case: Element, runner: str) -> Told:
         ),
         file=case.get("file") or None,
         line=_line(line, runner),
+        kind=first.get("type") if first else "",
         message=message,
         text=first.text if first else "",
         properties=tuple(properties),
@@ -310,10 +312,11 @@ def _embedded(
 ) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """The properties that open the output of a report for Jenkins, and the outputs without them."""
     (stream, text), *rest = outputs
-    properties = []
-    while found := _EMBEDDED.match(text):
+    properties, at = [], 0
+    while found := _EMBEDDED.match(text, at):
         properties.append((found[1], found[2]))
-        text = text[found.end() :]
+        at = found.end()
+    text = text[at:]
     return properties, [*([(stream, text)] if text else []), *rest]
 
 

@@ -49,11 +49,9 @@ from bundler.translation import Execution, Translation
 
 NAME = "JUnit XML"
 
-_ROOT = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*\?>\s*)?(?:<!--.*?-->\s*|<\?[^>]*\?>\s*|<!DOCTYPE[^<]*"
-    rb"(?:<![^<]*)*)*<(?:\w+:)?testsuites?[\s/>]",
-    re.DOTALL,
-)
+_ROOT = re.compile(rb"<(?:\w+:)?testsuites?[\s/>]")
+_BEFORE = ((b"<?", b"?>"), (b"<!--", b"-->"))
+_DECLARED = re.compile(rb"<!DOCTYPE\b.*?<(?:\w+:)?testsuites?[\s/>]", re.DOTALL)
 _RUNNERS = {"pytest tests": "pytest", "pytest": "pytest", "nextest-run": "nextest"}
 _OURS = ("bundle.attempts", "bundle.seed", "bundle.worker")
 
@@ -62,7 +60,12 @@ def recognises(head: bytes) -> bool:
     """Whether these are the first bytes of a report, in whatever encoding."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         head = head[2:].replace(b"\0", b"")
-    return _ROOT.match(head[:8192]) is not None
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    while ends := [end for begin, end in _BEFORE if head.startswith(begin)]:
+        _, found, head = head.partition(ends[0])
+        head = head.lstrip() if found else b""
+    # One with a document type is recognised, so that it can be refused.
+    return bool(_ROOT.match(head) or _DECLARED.match(head))
 
 
 def read(source: IO[bytes] | Members, *, where: str) -> Recording:
@@ -96,6 +99,11 @@ class _Suite:
     end_us: int | None = None
     seen: dict[str, int] = field(default_factory=dict)
     last: Told | None = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a suite of our own report."""
+        return any(name == "bundle.run_id" for name, _ in self.properties)
 
     @property
     def now_us(self) -> int:
@@ -243,7 +251,7 @@ class _Reading:
         return suite
 
     def _runner(self, suite: _Suite) -> str:
-        if "bundle.run_id" in self.run and suite.name:
+        if suite.is_ours and suite.name:
             return dict(suite.properties).get("bundle.runner", suite.name)
         if "uuid" in self.root and "name" in self.root:
             return "nextest"
@@ -255,10 +263,9 @@ class _Reading:
     def _case(self, element: Element) -> None:
         suite = self._session()
         told = outcome_of(element, suite.runner)
-        if suite.runner == "pytest" and self._of_collection(suite, told):
+        if (suite.runner == "pytest" or suite.is_ours) and self._of_collection(suite, told):
             return
-        ours = "bundle.run_id" in self.run
-        if ours and not any(name in _OURS for name, _ in told.properties) and told.verdict:
+        if suite.is_ours and self._is_of_run(suite, told):
             self._of_run(told)
             return
         if self.waiting and told.ends_teardown and self._same(told):
@@ -298,6 +305,12 @@ class _Reading:
             return False
         return True
 
+    def _is_of_run(self, suite: _Suite, told: Told) -> bool:
+        """Whether a case is the run's own: named after its runner, ended as the run did."""
+        if told.classname != suite.runner or any(name in _OURS for name, _ in told.properties):
+            return False
+        return (told.kind or "passed") == self.run.get("bundle.status")
+
     def _of_run(self, told: Told) -> None:
         """The case that our own report has of the run itself."""
         self._flush()
@@ -316,8 +329,7 @@ class _Reading:
         if told.never_ran:
             translation.tests_collected(suite.session, [execution.test_id])
             return
-        ours = "bundle.run_id" in self.run
-        attempts = earlier_outcomes(told, suite.runner, main_is_last=ours)
+        attempts = earlier_outcomes(told, suite.runner, main_is_last=suite.is_ours)
         for number, one in enumerate(attempts, 1):
             attempt = Execution(
                 execution.session,

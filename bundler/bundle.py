@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bundler import archive, atomic
+from bundler import manifest as manifest_document
 from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, NotARecording
 from bundler.eventlog import EventLog, FramedLog, PlainLog, seal_frames
@@ -49,7 +50,7 @@ from bundler.zip_writer import Target, write_zip
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-MANIFEST = "manifest.json"
+MANIFEST = manifest_document.NAME
 ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
 LOG = "events.ndjson"
@@ -109,6 +110,7 @@ class LiveBundle:
 
     def finish(self, status: RunStatus, finished_at: str, results: Results) -> RunManifest:
         """Write RunFinished, make the log durable, seal the bundle and let go of it."""
+        self._end_torn_line()
         duration_us = (time.monotonic_ns() - self.started_ns) // 1000
         ending = {
             key: value for key, value in msgspec.to_builtins(status).items() if key != "state"
@@ -134,6 +136,14 @@ class LiveBundle:
         manifest = seal(self.directory, manifest, results)
         self.close()
         return manifest
+
+    def _end_torn_line(self) -> None:
+        """A writer that was killed, or ran out of disk, leaves a line without its end."""
+        with self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(0, size - 1))
+            if log.read(1) not in (b"\n", b""):
+                os.write(self._descriptor, b"\n")
 
     def close(self) -> None:
         """Let go of the log and the lock; what is on disk stays as it is."""

@@ -37,7 +37,7 @@ In the table, KEY is `session, occurrence?, attempt`. Durations are microseconds
 | event | category | `data` |
 |---|---|---|
 | `RunStarted` | run | `run_id, argv, cwd, started_at` (RFC 3339, UTC) |
-| `SessionStarted` | run | `session, runner, runner_version?, python?, executable?, rootdir?, args?, capture?, plugins? {name: version}, packages? {name: version}, workers?, hash_probe?` |
+| `SessionStarted` | run | `session, runner, runner_version?, python?, executable?, rootdir?, args?, capture?, plugins? {name: version}, packages? {name: version}, workers?, hash_probe?, hypothesis_profile?` |
 | `TestsCollected` | run | `session, selected [id…]` or `session, deselected [id…], reason?`; in chunks, in order; a repeated id is a further occurrence |
 | `CollectionFailed` | run | `session, failures […]`; `test_id` names the file or node that failed |
 | `CollectionSkipped` | run | `session, reason, file?, line?`; `test_id` names the file or node |
@@ -46,6 +46,7 @@ In the table, KEY is `session, occurrence?, attempt`. Durations are microseconds
 | `SubtestFinished` | test | KEY, `name, outcome, duration_us, failures` |
 | `TestFinished` | test | KEY, `worker?, order?, outcome, setup_us?, call_us?, teardown_us?, reason?, failures […], will_retry?, properties? [[name, value]…]`. Without `attempt` it closes the open attempt of that test (a worker that died) |
 | `GeneratorState` | test | KEY, `states {random?, numpy?}` (of the random generators when the attempt started, kept where it does not pass; before its TestFinished) |
+| `EntropyDrawn` | test | `session, source, file, line` (the test drew what no seed reaches; with `--watch-entropy`) |
 | `Attachment` | artifact | `name, path, media_type, size` and, of a test, KEY |
 | `RunOutput` | output | `stream` (`stdout stderr terminal`), `text` or `base64`, `omitted_bytes?` |
 | `Warning` | log | `warning, message, file?, line?, when?` |

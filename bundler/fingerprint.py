@@ -11,6 +11,7 @@ differs in them is not known to be the same failure.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from bundler.seeds import fnv1a, show_seed
 
@@ -44,8 +45,6 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
     ("white space",   r"\s+",                                                      " "),
 )  # fmt: skip
 
-_TABLE = [(re.compile(pattern), instead) for _what, pattern, instead in PATTERNS]
-
 
 def fingerprint(kind: str | None, file: str | None, message: str) -> str:
     """Return the fingerprint of a failure: 16 hex digits."""
@@ -58,6 +57,12 @@ def fingerprint(kind: str | None, file: str | None, message: str) -> str:
 def normalised(text: str) -> str:
     """Return a text without what differs from one run to the next of the same failure."""
     text = text[:MESSAGE_CHARACTERS]
-    for pattern, instead in _TABLE:
+    for pattern, instead in _table():
         text = pattern.sub(instead, text)
     return text.strip()
+
+
+@cache
+def _table() -> list[tuple[re.Pattern[str], str]]:
+    """The patterns, compiled when the first failure asks: a run that passed pays nothing."""
+    return [(re.compile(pattern), instead) for _what, pattern, instead in PATTERNS]

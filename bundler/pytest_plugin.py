@@ -1,7 +1,8 @@
 """`pytest --bundle`: record without the wrapper, where seedbundle is installed beside pytest.
 
-Silent unless asked. What only a parent process sees (a signal, what is printed outside a test) is
-not in such a bundle; `bundle run -- pytest` records that too.
+Silent unless asked, but for the fixtures `bundle_seed`, `bundle_rng` and `bundle_numpy_rng`, which
+are there with or without a recording. What only a parent process sees (a signal, what is printed
+outside a test) is not in such a bundle; `bundle run -- pytest` records that too.
 """
 
 from __future__ import annotations
@@ -27,15 +28,36 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to record, unless `bundle run` does; an xdist worker joins its controller."""
-    if not config.getoption("bundle"):
-        return
+    """Begin to record where it was asked for; an xdist worker joins its controller.
+
+    `bundle run` has begun by now. Where nobody records, there are the fixtures all the same.
+    """
     from bundler import probe
 
-    if hasattr(config, "workerinput"):
-        probe.load().activate(config)
-    elif not probe.load().is_active():
-        _begin(config)
+    plugin = probe.load()
+    if config.getoption("bundle"):
+        if hasattr(config, "workerinput"):
+            plugin.activate(config)
+        elif not plugin.is_active():
+            _begin(config)
+    if not plugin.is_active():
+        _offer_fixtures(config)
+
+
+def _offer_fixtures(config: pytest.Config) -> None:
+    """Nothing records: give the fixtures a seed, that of BUNDLE_SEED or one made here."""
+    import os
+
+    from bundler import probe
+    from bundler.errors import BundleError
+    from bundler.seeds import parse_seed, random_seed
+
+    chosen = os.environ.get("BUNDLE_SEED")
+    try:
+        seed = parse_seed(chosen) if chosen else random_seed()
+    except BundleError as error:
+        raise pytest.UsageError(f"BUNDLE_SEED: {error.message}") from None
+    probe.load().offer_fixtures(config, seed)
 
 
 def _begin(config: pytest.Config) -> None:

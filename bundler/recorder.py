@@ -56,6 +56,7 @@ class Request:
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
+    watch_entropy: bool = False
 
 
 @dataclass(frozen=True)
@@ -276,6 +277,8 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "path": str(probe_path),
             "output_limit": OUTPUT_LIMIT,
             "selection": str(selection) if selection.exists() else None,
+            "impose": live.manifest.seed_imposed,
+            "watch_entropy": recorder.request.watch_entropy,
         }
     )
 

@@ -28,7 +28,7 @@ file is a test binary; a test that skips itself is what nextest calls an explici
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
 from functools import cached_property
@@ -174,14 +174,25 @@ def worker_sequences(results: Results, wanted: Collection[str]) -> list[tuple[st
     return sequences
 
 
-def selection_document(plan: Plan) -> dict[str, Any]:
-    """Return what the probe is handed: ids to leave out, and the order of the others."""
-    return {
+def selection_document(
+    plan: Plan,
+    *,
+    restore: Mapping[str, Any] | None = None,
+    random_seeds: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """Return what the probe is handed: ids to leave out, and the order of the others.
+
+    `restore` are the states of the random generators that are set when a test starts, by test id;
+    `random_seeds` the seeds that other plugins are given, by plugin.
+    """
+    document: dict[str, Any] = {
         "version": 1,
         "deselect": list(plan.deselect),
         "only": None,
         "order": list(plan.order) or None,
     }
+    more = {"restore": dict(restore or {}), "random_seeds": dict(random_seeds or {})}
+    return document | {key: value for key, value in more.items() if value}
 
 
 def rerun_exit_code(child_code: int, outstanding: Collection[str], ran_anything: bool) -> int:

@@ -22,9 +22,10 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bundler import chain as chains
-from bundler import pruning
+from bundler import generators, pruning
 from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
@@ -162,7 +163,7 @@ def _carry_out(
         fix_hash=configuration.hash_seed if fix_hash is None else fix_hash,
         documents={
             chains.NAME: encode_document(chains.to_document(chain)),
-            SELECTION: encode_document(selection_document(planned)),
+            SELECTION: encode_document(_selection(parent, planned)),
         },
     )
     pruning.use(Path(parent.where))
@@ -176,6 +177,13 @@ def chain_of(recording: Recording) -> chains.Chain | None:
     if chains.NAME not in recording.files:
         return None
     return chains.from_document(load_document(recording.files[chains.NAME], chains.NAME))
+
+
+def _selection(parent: Recording, planned: Plan) -> dict[str, Any]:
+    """What the probe is handed; an imposed seed says all there is to say of the generators."""
+    imposed = parent.manifest.seed_imposed
+    states = {} if imposed else generators.kept_states(parent, frozenset(planned.order))
+    return selection_document(planned, restore=states, random_seeds=generators.random_seeds(parent))
 
 
 def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_of: FileOf) -> int:

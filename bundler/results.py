@@ -372,7 +372,7 @@ class _Folding:
     def run_output(self, offset: int, _event: Event, _data: dict[str, Any]) -> None:
         self.results.run_output_offsets.append(offset)
 
-    def generator_state(self, _offset: int, _event: Event, _data: dict[str, Any]) -> None:
+    def observed(self, _offset: int, _event: Event, _data: dict[str, Any]) -> None:
         """The probe's own and no result: it is neither folded nor counted as a test's event."""
 
     def warning(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
@@ -414,7 +414,8 @@ _HANDLERS = {
     "TestOutput": _Folding.test_output,
     "SubtestFinished": _Folding.subtest_finished,
     "TestFinished": _Folding.test_finished,
-    "GeneratorState": _Folding.generator_state,
+    "GeneratorState": _Folding.observed,
+    "EntropyDrawn": _Folding.observed,
     "RunOutput": _Folding.run_output,
     "Warning": _Folding.warning,
 }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from builders import a_log, a_recording, line
+from command_line import place
 from probe_driver import PYTHON, Ran, Workshop, settled, unmet
 
+from bundler.generators import kept_states, random_seeds
 from bundler.schema import validator
 
 NO_RANDOMLY = ("-p", "no:randomly")
@@ -168,8 +173,8 @@ def test_errors_late(late): pass
     names = [event.event for _, event in ran.events]
     after = [names[at + 1] for at, name in enumerate(names) if name == "GeneratorState"]
     assert after == ["TestFinished"] * len(bad)
-    for line in ran.lines[1:]:
-        validator("event.v1").validate(json.loads(line.content))
+    for one in ran.lines[1:]:
+        validator("event.v1").validate(json.loads(one.content))
     assert {test.own_events for test in ran.results.tests} == {0}
 
 
@@ -235,3 +240,90 @@ def test_a_state_that_cannot_be_read_is_a_usage_error(
     ran = restoring(shop, Ran(0, "", ""), *args, restore=restore)
     assert ran.exit_code == 4
     assert "bundle: the selection of this rerun cannot be read" in ran.stderr
+
+
+# --- through the program -----------------------------------------------------------------------
+
+
+def test_a_rerun_shows_the_failure_again_and_a_fresh_run_another(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", UNSEEDED)
+    command = (PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NO_RANDOMLY)
+
+    def said(*words: str) -> str:
+        assert here.bundle(*words).code == 1
+        [bad] = [test for test in here.latest().results.tests if test.verdict == "failed"]
+        return bad.attempts[-1].failures[0].message
+
+    first = said("run", "--", *command)
+    assert said("rerun") == first == said("rerun")
+    assert said("run", "--", *command) != first
+
+
+def test_a_run_with_a_seed_is_seen_again_by_its_seed(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", UNSEEDED)
+    command = (PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *NO_RANDOMLY)
+    values = set()
+    for words in (("run", "--seed", "7", "--", *command), ("rerun",)):
+        assert here.bundle(*words).code == 1
+        recording = here.latest()
+        assert recording.manifest.seed_imposed
+        [bad] = [test for test in recording.results.tests if test.verdict == "failed"]
+        values.add(bad.attempts[-1].failures[0].message)
+    assert len(values) == 1
+
+
+def a_state(**changes: Any) -> dict[str, Any]:
+    """A state as the probe writes it, changed."""
+    packed = base64.b64encode(zlib.compress(bytes(2500))).decode()
+    return {"version": 3, "state": packed, "gauss_next": None} | changes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"state": None},
+        {"state": "%"},
+        {"state": "AAAA"},
+        {"state": base64.b64encode(zlib.compress(bytes(2499))).decode()},
+        {"state": base64.b64encode(zlib.compress(bytes(1 << 20))).decode()},
+        {"state": base64.b64encode(zlib.compress(b"\xff" * 2500)).decode()},
+        {"gauss_next": "1"},
+        {"gauss_next": True},
+    ],
+    ids=repr,
+)
+def test_a_damaged_state_of_a_bundle_is_passed_over(change: dict[str, Any]) -> None:
+    lines = [
+        line("GeneratorState", name, attempt=1, states={"random": state})
+        for name, state in (("good", a_state()), ("bad", a_state(**change)))
+    ]
+    recording = a_recording(a_log(*lines, line("GeneratorState", "odd", attempt=1, states=[])))
+    assert kept_states(recording, {"good", "bad", "odd"}) == {"good": {"random": a_state()}}
+    assert kept_states(recording, {"odd"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "given"),
+    [
+        ([{"randomly": "7"}], {"randomly": 7}),
+        ([{"randomly": "7"}, {"randomly": "7"}], {"randomly": 7}),
+        ([{"randomly": "7"}, {"randomly": "8"}], {}),
+        ([{"randomly": "7"}, None], {}),
+        ([{"randomly": "-7"}], {}),
+        ([{"randomly": 7}], {}),
+        ([{"randomly": "9" * 21}], {}),
+        ([{"random_order": "7"}], {}),
+        ([], {}),
+    ],
+)
+def test_the_seed_of_pytest_randomly_comes_back_where_it_is_one(
+    seeds: list[Any], given: dict[str, int]
+) -> None:
+    sessions = [
+        line("SessionStarted", session=f"5e55101{n}", random_seeds=one)
+        for n, one in enumerate(seeds)
+    ]
+    assert random_seeds(a_recording(a_log(*sessions))) == given

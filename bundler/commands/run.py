@@ -32,6 +32,13 @@ def command(
         bool | None,
         typer.Option("--hash-seed/--no-hash-seed", help="Fix PYTHONHASHSEED for the child."),
     ] = None,
+    watch_entropy: Annotated[
+        bool,
+        typer.Option(
+            "--watch-entropy",
+            help="Note where tests draw what no seed reaches; patches os, uuid, random and time.",
+        ),
+    ] = False,
     rerun: Annotated[
         str | None,
         typer.Option("-R", "--rerun", metavar="RUN", help="Only what did not pass in that run."),
@@ -71,6 +78,7 @@ def command(
         seed=random_seed() if imposed is None else imposed,
         runner=runner_of(argv),
         seed_imposed=imposed is not None,
+        watch_entropy=watch_entropy,
     )
     execution = record(ui, request, os.environ, configuration, fix_hash=fix_hash)
     return finish(ui, execution, configuration)

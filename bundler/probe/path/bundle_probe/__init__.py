@@ -1,4 +1,4 @@
-"""Records a pytest run from inside: a plugin that stands alone. PYTEST_DONT_REWRITE
+"""Records a pytest run from inside: a plugin that stands alone.
 
 It does nothing unless `BUNDLE_PROBE` is set or somebody calls `activate`. Switched on, it writes
 events to the log of the run and changes nothing else: no output, no exit code, no outcome.
@@ -14,6 +14,10 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     attempts.py   one test: its start, its end
     output.py     what a test printed, in pieces
     generators.py the states of the random generators: taken, kept, set again
+    subtests.py   which reports are of subtests, and their names
+    seeding.py    seeding every test, where a seed is imposed
+    entropy.py    watching what no seed reaches, where the user asked for it
+    fixtures.py   seeded values for whoever asks
     failures.py   from pytest's reports to failures and reasons
     workers.py    xdist: the controller's part, and a worker's
     selection.py  which tests run, and in which order, where a rerun says so
@@ -51,6 +55,13 @@ def activate(config, settings=None):
         session.begin(config, settings)
     else:
         workers.begin(config, worker)
+
+
+def offer_fixtures(config, root_seed):
+    """Register the fixtures where nothing is recorded; a test that fails shows its root seed."""
+    from . import fixtures
+
+    fixtures.register(config.pluginmanager, root_seed, told=True)
 
 
 if "BUNDLE_PROBE" in os.environ or "PYTEST_XDIST_WORKER" in os.environ:

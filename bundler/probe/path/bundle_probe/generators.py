@@ -11,7 +11,8 @@ A number is written so that it reads as the same double.
 
 `random.getstate()` makes 625 integers, which takes longer than all else that is done at the start
 of a test. CPython has the same 625 numbers side by side in the object: they are copied as they lie
-there, once it was seen that this gives what `getstate` gives, and only under a global lock.
+there, once it was seen that this gives what `getstate` gives, and only under a global lock. numpy
+says itself where its words are; where it keeps the spare number is found out the same way.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ MOST_KEPT = 2000
 _WORDS = 624
 _STATE = struct.Struct(f"<{_WORDS + 1}I")
 _BYTES = _STATE.size
+_SPARE = struct.Struct("=i4xd")  # whether there is a spare number, and which
 _NUMPY = "numpy.random.mtrand"
 
 
@@ -69,6 +71,62 @@ def memory_of(generator):
         return None
 
 
+class NumpyMemory:
+    """The same of numpy's legacy generator: 624 words and the position, and the spare normal."""
+
+    def __init__(self, rand, twister, spare):
+        self.rand, self.bit_generator = rand, rand._bit_generator
+        self._twister, self._spare = twister, spare
+
+    def is_of(self, rand):
+        """Whether this is still where that generator keeps its numbers."""
+        return rand is self.rand and rand._bit_generator is self.bit_generator
+
+    def copy(self):
+        """Return the words with the position, and the spare number, as they lie."""
+        return self._twister.raw, self._spare.raw
+
+    def write(self, state):
+        """Put back what `copy` returned."""
+        self._twister.raw, self._spare.raw = state
+
+
+def numpy_memory_of(numpy):
+    """Return the memory of numpy's legacy generator, or None where it is not laid out as expected.
+
+    `numpy` is the module `numpy.random.mtrand`.
+    """
+    if memory_of(random.Random(1)) is None:
+        return None
+    try:
+        import ctypes
+
+        rand = numpy._rand
+        at = _spare_offset(numpy, ctypes)
+        spare = (ctypes.c_char * _SPARE.size).from_address(id(rand) + at)
+        address = rand._bit_generator.ctypes.state_address
+        twister = (ctypes.c_char * _BYTES).from_address(address)
+        memory = NumpyMemory(rand, twister, spare)
+        same = _numpy_fields(memory.copy()) == _numpy_fields(rand.get_state(legacy=False))
+        return memory if same else None
+    except Exception:
+        return None
+
+
+def _spare_offset(numpy, ctypes):
+    """Find where a generator keeps its spare number, with one that nobody uses."""
+    own, mark = numpy.RandomState(1), -1.2345678901234567e-300
+    _, key, position, _, _ = own.get_state()
+    own.set_state(("MT19937", key, position, 1, mark))
+    raw = ctypes.string_at(id(own), type(own).__basicsize__)
+    at = raw.index(struct.pack("=d", mark)) - 8
+    own.set_state(("MT19937", key, position, 0, mark))
+    after = ctypes.string_at(id(own), type(own).__basicsize__)
+    if _SPARE.unpack_from(raw, at) != (1, mark) or _SPARE.unpack_from(after, at) != (0, mark):
+        raise ValueError("has_gauss does not stand before gauss")
+    return at
+
+
 class Generators:
     """Takes and sets the state of the generators of this process."""
 
@@ -78,6 +136,9 @@ class Generators:
         self._modules = sys.modules
         # By reference, for tests that patch `random`.
         self._getstate, self._setstate = self._random.getstate, self._random.setstate
+        self._seed = self._random.seed
+        self._seeded = None, None
+        self._numpy_memory = self._numpy_seen = None
         self._kept = 0
 
     def take(self):
@@ -89,15 +150,38 @@ class Generators:
         memory = self._memory
         return self._getstate() if memory is None else (memory.copy(), self._random.gauss_next)
 
+    def seed_random(self, seed):
+        """Do what `random.seed(seed)` does; the second time in a row by heart."""
+        known, raw = self._seeded
+        if known == seed:
+            self.set_random((raw, None))
+            return
+        self._seed(seed)
+        if self._memory is not None:
+            self._seeded = seed, self._memory.copy()
+
     def take_numpy(self):
         """Return the state of numpy's legacy generator, or None where it is not imported."""
         numpy = self._modules.get(_NUMPY)
         if numpy is None:
             return None
         try:
-            return numpy._rand.get_state(legacy=False)
+            rand = numpy._rand
+            memory = self._numpy_memory
+            if memory is None or not memory.is_of(rand):
+                memory = self._look_at(numpy, rand)
+            return rand.get_state(legacy=False) if memory is None else memory.copy()
         except Exception:
             return None  # half imported, or something else under its name
+
+    def _look_at(self, numpy, rand):
+        """Return the memory of a generator that was not seen before, or None, looking only once."""
+        seen = rand, rand._bit_generator
+        if self._memory is None or self._numpy_seen == seen:
+            return None
+        self._numpy_seen = seen
+        self._numpy_memory = numpy_memory_of(numpy)
+        return self._numpy_memory
 
     def set(self, states):
         """Set what `take` returned, or `parsed`."""
@@ -119,7 +203,10 @@ class Generators:
         """Set the state of numpy's legacy generator. Raises ImportError where there is none."""
         if _NUMPY not in self._modules:
             importlib.import_module(_NUMPY)  # it was there when the state was taken
-        self._modules[_NUMPY]._rand.set_state(state)
+        if len(state) == 2:
+            self._numpy_memory.write(state)
+        else:
+            self._modules[_NUMPY]._rand.set_state(state)
 
     def document(self, states):
         """Return the states as JSON text, or None where enough are kept, or there is nothing."""
@@ -127,8 +214,9 @@ class Generators:
             return None
         of_random, of_numpy = states
         parts = [_random_part(of_random)]
-        if of_numpy is not None and of_numpy["bit_generator"] == "MT19937":
-            parts.append(_numpy_part(of_numpy))
+        part = None if of_numpy is None else _numpy_part(of_numpy)
+        if part is not None:
+            parts.append(part)
         self._kept += 1
         return "{" + ",".join(parts) + "}"
 
@@ -160,13 +248,25 @@ def _random_part(state):
 
 
 def _numpy_part(state):
-    twister = state["state"]
-    words = _STATE.pack(*twister["key"].tolist(), twister["pos"])
-    has_gauss, gauss = int(state["has_gauss"]), float.__repr__(float(state["gauss"]))
+    fields = _numpy_fields(state)
+    if fields is None:
+        return None  # the user has put another kind of generator in its place
+    words, has_gauss, gauss = fields
     return (
         f'"numpy":{{"bit_generator":"MT19937","state":"{_text(words)}"'
-        f',"has_gauss":{has_gauss},"gauss":{gauss}}}'
+        f',"has_gauss":{has_gauss},"gauss":{float.__repr__(gauss)}}}'
     )
+
+
+def _numpy_fields(state):
+    """Return the packed words, has_gauss and gauss of either form, None of another generator."""
+    if len(state) == 2:
+        words = _STATE.pack(*struct.unpack(f"={_WORDS + 1}I", state[0]))
+        return (words, *_SPARE.unpack(state[1]))
+    if state["bit_generator"] != "MT19937":
+        return None
+    words = _STATE.pack(*state["state"]["key"].tolist(), state["state"]["pos"])
+    return words, int(state["has_gauss"]), float(state["gauss"])
 
 
 def _random_state(part):

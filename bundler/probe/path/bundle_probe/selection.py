@@ -2,8 +2,9 @@
 
 The file is JSON: `version` (1), `deselect` (ids that are left out), `only` (the ids that are kept,
 or null), `order` (ids, or null: the tests that are named come in this order, the others after
-them), `restore` (may be absent: for a test id the states of the generators, as `generators.py` has
-them, that are set when the test starts). Ids that nothing was collected for are of no consequence.
+them). Two more may be absent: `restore` (for a test id the states of the generators that are set
+when the test starts, as `generators.py` has them) and `random_seeds` (for a plugin the seed that it
+had: `randomly`). Ids that nothing was collected for are of no consequence.
 
 This is what the user asked for, so nothing here is guarded: a file that cannot be read ends pytest
 with a usage error. It works whether or not there is a log to write to.
@@ -27,7 +28,7 @@ class Selection:
     """
 
     def __init__(self, path, deselecting):
-        self._deselect, self._only, self._order, self.restore = _read(path)
+        self._deselect, self._only, self._order, self.restore, self.random_seeds = _read(path)
         self._deselecting = deselecting
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -61,6 +62,7 @@ def _read(path):
             None if only is None else _ids(only),
             {known: index for index, known in reversed(list(enumerate(_ids(order or []))))},
             {known: parsed(one) for known, one in (document.get("restore") or {}).items()},
+            {name: int(seed) for name, seed in (document.get("random_seeds") or {}).items()},
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise pytest.UsageError(

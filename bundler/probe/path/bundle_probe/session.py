@@ -7,8 +7,7 @@ import sys
 
 import pytest
 
-from . import failures, packages, selection, workers
-from .attempts import Attempts
+from . import failures, packages, seeding, selection, workers
 from .collection import WORDS, Collection
 from .log import guarded
 from .recorder import Recorder
@@ -31,7 +30,10 @@ def begin(config, told):
     if settings.selection is not None:
         chosen = selection.Selection(settings.selection, session.deselecting)
         recorder.restore = chosen.restore
+        seeding.give_back(config, chosen.random_seeds)
         config.pluginmanager.register(chosen, "bundle_probe_selection")
+    if settings.impose:
+        seeding.seed_other_plugins(config, settings.root_seed)
     recorder.log.open_or_disarm()
     config.pluginmanager.register(session, "bundle_probe_session")
 
@@ -64,7 +66,7 @@ class Session(Collection):
             part = workers.Controller(self._recorder, self._troubles)
             manager.register(part, "bundle_probe_controller")
         else:
-            manager.register(Attempts(self._recorder, config), "bundle_probe_attempts")
+            workers.run_tests_here(self._recorder, config)
         # Last: what a rerun asks for is done where nothing can be written, too.
         self._write_start(leads)
 
@@ -187,7 +189,18 @@ def _of_plugins(config):
     timeout = getattr(config, "_env_timeout", None)
     if config.pluginmanager.hasplugin("timeout") and timeout:
         data["timeout"] = shown(timeout)
+    profile = _hypothesis_profile()
+    if profile:
+        data["hypothesis_profile"] = profile
     return data
+
+
+def _hypothesis_profile():
+    """Return the active profile of Hypothesis, where it is loaded by now."""
+    settings = getattr(sys.modules.get("hypothesis"), "settings", None)
+    asked = getattr(settings, "get_current_profile_name", None)
+    name = asked() if callable(asked) else getattr(settings, "_current_profile", None)
+    return name if isinstance(name, str) else None
 
 
 def random_seeds(option):

@@ -3,7 +3,7 @@
 BUNDLE_PROBE is JSON: `v` (1), `run_id`, `directory`, `log` (absolute path of events.ndjson),
 `t0_ns` (the monotonic clock at the start of the run), `seed_hex` (the root seed), `path` (what was
 put on PYTHONPATH), `output_limit` (bytes a stream of a test), `selection` (a file, or null),
-`impose` (whether every test is seeded).
+`impose` (whether every test is seeded), `watch_entropy` (whether it is noted what no seed reaches).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class Settings:
     output_limit: int
     selection: str | None
     impose: bool = False
+    watch_entropy: bool = False
     session: str | None = None
     token: str | None = None
     worker: str | None = None
@@ -44,6 +45,7 @@ def parse(told) -> Settings:
             output_limit=int(document.get("output_limit", OUTPUT_LIMIT)),
             selection=document.get("selection"),
             impose=document.get("impose") is True,
+            watch_entropy=document.get("watch_entropy") is True,
             session=document.get("session"),
             token=document.get("token"),
             worker=document.get("worker"),

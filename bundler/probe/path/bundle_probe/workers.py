@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from . import selection
+from . import fixtures, seeding, selection
 from .attempts import Attempts
 from .collection import Collection
 from .log import guarded
@@ -52,6 +52,7 @@ class Controller:
                 "output_limit": settings.output_limit,
                 "selection": settings.selection,
                 "impose": settings.impose,
+                "watch_entropy": settings.watch_entropy,
                 "session": self._recorder.session,
                 "token": self._token,
                 "worker": node.workerinput["workerid"],
@@ -117,8 +118,22 @@ def begin(config, handed):
         recorder.restore = chosen.restore
         manager.register(chosen, "bundle_probe_selection")
     recorder.log.open_or_disarm()
-    manager.register(Attempts(recorder, config), "bundle_probe_attempts")
+    run_tests_here(recorder, config)
     manager.register(worker, "bundle_probe_worker")
+
+
+def run_tests_here(recorder, config):
+    """Register what a process needs that runs tests: fixtures, seeding, recording."""
+    manager = config.pluginmanager
+    fixtures.register(manager, recorder.settings.root_seed)
+    if recorder.settings.impose:
+        seeding.begin(recorder, config)
+    if recorder.settings.watch_entropy:
+        from . import entropy  # it patches, and is not even loaded for anybody else
+
+        entropy.begin(recorder, config)
+    # Last, so that it is first: an attempt begins before it is seeded.
+    manager.register(Attempts(recorder, config), "bundle_probe_attempts")
 
 
 class Worker:

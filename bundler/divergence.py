@@ -2,12 +2,11 @@
 
 Two streams of events are walked side by side, once, with memory for the context alone. Compared is
 what a test did, not when or where: times, threads, process-wide names and the ids of runs and
-sessions are left out, and so are addresses (`0x7f…`) and durations inside of texts.
+sessions are left out, and so is inside of texts what `bundler.fingerprint` leaves out of messages.
 """
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from itertools import islice
 from typing import Any
 
 from bundler.events import Event
+from bundler.fingerprint import MESSAGE_CHARACTERS, normalised
 
 CONTEXT = 3
 
@@ -26,13 +26,6 @@ _IGNORED = frozenset(
 )
 _MESSAGE_OF_OURS = frozenset({"TestStarted", "TestOutput", "TestFinished", "SubtestFinished"})
 _NOT_COMPARED = frozenset({"GeneratorState"})
-_VARIES = (
-    (re.compile(r"\b0x[0-9a-fA-F]{6,16}\b"), "0x…"),
-    (re.compile(r"\b\d+(?:\.\d+)? ?(?:s|ms|us|µs|ns|seconds|milliseconds)\b"), "… s"),
-    (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "…uuid…"),
-    (re.compile(r"pytest-\d+\b"), "pytest-…"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?"), "…time…"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +84,9 @@ def first_parting(
         a, b = next(mine, None), next(theirs, None)
         if a is None and b is None:
             return None
-        if a is None or b is None or (a.event, steady(a.text)) != (b.event, steady(b.text)):
+        if a is None or b is None or not _alike(a, b):
             return Parting(tuple(before), _from(a, mine, context), _from(b, theirs, context))
         before.append(a)
-
-
-def steady(text: str) -> str:
-    """Return a text without what differs between any two executions."""
-    for form, instead in _VARIES:
-        text = form.sub(instead, text)
-    return text
 
 
 def parting_lines(parting: Parting, left: str, right: str) -> Iterator[str]:
@@ -113,6 +99,22 @@ def parting_lines(parting: Parting, left: str, right: str) -> Iterator[str]:
             yield f"    {_line(step)}"
         if not side:
             yield "    (nothing more)"
+
+
+def _alike(a: Step, b: Step) -> bool:
+    """Whether two steps are the same, line by line: `normalised` keeps the head of a text alone."""
+    if a.event != b.event:
+        return False
+    mine, theirs = a.text.split("\n"), b.text.split("\n")
+    return a.text == b.text or (
+        len(mine) == len(theirs)
+        and all(
+            one == other
+            or normalised(one) + one[MESSAGE_CHARACTERS:]
+            == normalised(other) + other[MESSAGE_CHARACTERS:]
+            for one, other in zip(mine, theirs, strict=True)
+        )
+    )
 
 
 def _line(step: Step) -> str:

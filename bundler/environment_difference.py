@@ -17,7 +17,7 @@ themselves speak of (a module that is missing, an encoding, a time limit) weighs
 | the locale, the encoding | 40 | encoding |
 | processors, memory, limits | 35 | time limits, memory, open files |
 | variables that were recorded | 30 | one of them by name |
-| the time of day and the date | 25 | times and dates |
+| the date (the time of a day is only cosmetic) | 25 | dates |
 | what is only cosmetic: releases, paths, the terminal | 5 | |
 
 What the recording's own value was given to the execution for is `applied`: it no longer differs.
@@ -142,6 +142,14 @@ def differences(
         *_variables(recorded, here, failures),
     ]
     return ranked(found)
+
+
+def moment_difference(recorded_at: str, here_at: str, failures: str = "") -> list[Difference]:
+    """Return how two moments (RFC 3339) differ: the day could matter, the rest hardly."""
+    weight = 25 if recorded_at[:10] != here_at[:10] else 5
+    if re.search(_HINTS["date"], failures):
+        weight = 60
+    return list(_one("moment", recorded_at[:19], here_at[:19], weight))
 
 
 def ranked(found: Iterable[Difference]) -> list[Difference]:

@@ -21,6 +21,7 @@ reads `##vso[`, TeamCity `##teamcity[`.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -30,19 +31,24 @@ MAX_LINE_BYTES = 1 << 20
 
 _SGR = r"\x1b\[[0-9;:]{0,64}m"
 _CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-_STYLE = re.compile(_SGR)
-_HAZARD = re.compile(f"({_SGR})|[{_CONTROLS}]")
-_HAZARD_IN_ONE_LINE = re.compile(f"[\\t\\n{_CONTROLS}]")
+_STYLE = _SGR
+_HAZARD = f"({_SGR})|[{_CONTROLS}]"
+_HAZARD_IN_ONE_LINE = f"[\\t\\n{_CONTROLS}]"
 # The runner compares by culture, which passes over invisible characters: any that is not ASCII may
 # stand before and within a command.
 _BEYOND_ASCII = r"\x7f-\U0010ffff"
-_COMMAND = re.compile(
-    rf"^((?:[\x00-\x09\x0b-\x1a\x1c-\x20{_BEYOND_ASCII}]|{_SGR})*):(?=[{_BEYOND_ASCII}]*:)"
-    rf"|#(?=[{_BEYOND_ASCII}]*#[\w{_BEYOND_ASCII}]*\[)",
-    re.MULTILINE,
+_COMMAND = (
+    rf"(?m)^((?:[\x00-\x09\x0b-\x1a\x1c-\x20{_BEYOND_ASCII}]|{_SGR})*):(?=[{_BEYOND_ASCII}]*:)"
+    rf"|#(?=[{_BEYOND_ASCII}]*#[\w{_BEYOND_ASCII}]*\[)"
 )
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 _REMEMBERED_STYLES = 8
+
+
+@functools.cache
+def _pattern(source: str) -> re.Pattern[str]:
+    """Compile when first needed: these ranges take milliseconds, and most text is harmless."""
+    return re.compile(source)
 
 
 def output_lines(chunks: Iterable[bytes], *, colour: bool) -> Iterator[str]:
@@ -61,17 +67,19 @@ def text_lines(text: str, *, colour: bool) -> Iterator[str]:
 
 def one_line(text: str) -> str:
     """Return an id, a name or a message as one line without styles."""
-    return text if text.isprintable() else _HAZARD_IN_ONE_LINE.sub(_visible, text)
+    return text if text.isprintable() else _pattern(_HAZARD_IN_ONE_LINE).sub(_visible, text)
 
 
 def guarded(text: str, *, colour: bool) -> str:
     """Return text of many lines in which at most styles are left: the last gate of a stream."""
-    return _HAZARD.sub(_visible_or_style if colour else _visible_or_nothing, text)
+    if text.replace("\n", "").replace("\t", "").isprintable():
+        return text
+    return _pattern(_HAZARD).sub(_visible_or_style if colour else _visible_or_nothing, text)
 
 
 def without_commands(text: str) -> str:
     """Return whole lines in which a CI runner finds no command."""
-    return _COMMAND.sub(_disarmed, text)
+    return _pattern(_COMMAND).sub(_disarmed, text)
 
 
 def json_text(document: bytes, *, in_ci: bool) -> bytes:
@@ -123,13 +131,13 @@ def _clean(line: str, colour: bool) -> str:
     # Every hazard is of a category that is not printable, and most lines have none.
     if line.isprintable():
         return line
-    return _HAZARD.sub(_visible_or_style if colour else _visible_or_nothing, line)
+    return _pattern(_HAZARD).sub(_visible_or_style if colour else _visible_or_nothing, line)
 
 
 def _left_open(line: str) -> str:
     """The styles that a line leaves on; of very many the last few, so that no line grows on."""
     styles: list[str] = []
-    for style in _STYLE.findall(line):
+    for style in _pattern(_STYLE).findall(line):
         parameters = style[2:-1]
         # In 38;5;0 the zero is a colour.
         if not parameters.split(";")[-1].strip("0") and "8;" not in parameters:

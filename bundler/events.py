@@ -31,26 +31,27 @@ A *session* is one start of a test runner inside the run (`make` may start pytes
 digits. *occurrence* tells apart tests of one session that share an id (`--keep-duplicates`), counted
 from 1 and omitted where it is 1. *attempt* counts from 1. *worker* is the xdist worker, omitted in a
 single process. *order* is the test's place in its worker's sequence, from 0.
+A run that another tool recorded lacks what that tool did not say: its `order`, most of a session.
 In the table, KEY is `session, occurrence?, attempt`. Durations are microseconds.
 
 | event | category | `data` |
 |---|---|---|
 | `RunStarted` | run | `run_id, argv, cwd, started_at` (RFC 3339, UTC) |
-| `SessionStarted` | run | `session, runner, runner_version, python, executable, rootdir, args, capture, plugins {name: version}, packages {name: version}, workers?, hash_probe?, hypothesis_profile?` |
+| `SessionStarted` | run | `session, runner, runner_version?, python?, executable?, rootdir?, args?, capture?, plugins? {name: version}, packages? {name: version}, workers?, hash_probe?, hypothesis_profile?` |
 | `TestsCollected` | run | `session, selected [id…]` or `session, deselected [id…], reason?`; in chunks, in order; a repeated id is a further occurrence |
 | `CollectionFailed` | run | `session, failures […]`; `test_id` names the file or node that failed |
 | `CollectionSkipped` | run | `session, reason, file?, line?`; `test_id` names the file or node |
-| `TestStarted` | test | KEY, `worker?, order, file?, line?` |
+| `TestStarted` | test | KEY, `worker?, order?, file?, line?` |
 | `TestOutput` | output | KEY, `stream` (`stdout stderr log` or a section's title), `phase` (`setup call teardown`), `text` or `base64`, `omitted_bytes?` (cut between this chunk and the one before) |
 | `SubtestFinished` | test | KEY, `name, outcome, duration_us, failures` |
-| `TestFinished` | test | KEY, `worker?, order, outcome, setup_us?, call_us?, teardown_us?, reason?, failures […], will_retry?, properties? [[name, value]…]`. Without `attempt` it closes the open attempt of that test (a worker that died) |
+| `TestFinished` | test | KEY, `worker?, order?, outcome, setup_us?, call_us?, teardown_us?, reason?, failures […], will_retry?, properties? [[name, value]…]`. Without `attempt` it closes the open attempt of that test (a worker that died) |
 | `GeneratorState` | test | KEY, `states {random?, numpy?}` (of the random generators when the attempt started, kept where it does not pass; before its TestFinished) |
 | `EntropyDrawn` | test | `session, source, file, line` (the test drew what no seed reaches; with `--watch-entropy`) |
 | `Attachment` | artifact | `name, path, media_type, size` and, of a test, KEY |
 | `RunOutput` | output | `stream` (`stdout stderr terminal`), `text` or `base64`, `omitted_bytes?` |
 | `Warning` | log | `warning, message, file?, line?, when?` |
-| `SessionFinished` | run | `session, exit_status, reason?` |
-| `RunFinished` | run | `status, reason?, exit_code` or `signal, duration_us, counts {verdict: n}, events` (how many lines stand before this one) |
+| `SessionFinished` | run | `session, exit_status?, reason?` |
+| `RunFinished` | run | `status, reason?, exit_code?` or `signal?, duration_us, counts {verdict: n}, events` (how many lines stand before this one) |
 
 A failure is `{phase, type?, message, traceback?, file?, line?}`. Anything that is not in the table
 is a test's own event: it passes through every reader and writer unchanged.

@@ -50,11 +50,16 @@ class ColourChoice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one stream can show: colour, characters beyond ASCII, and how many columns."""
+    """What one stream can show: colour, characters beyond ASCII, and how many columns.
+
+    `runs` are the ids of the stored runs, where they are known: from them the shortest unique
+    prefix of a run id follows, which stands out.
+    """
 
     colour: bool = False
     unicode: bool = True
     width: int = 80
+    runs: tuple[str, ...] | None = None
 
     def paint(self, style: Style, text: str) -> str:
         """Return text in a style, or as it is where there is no colour."""
@@ -74,8 +79,9 @@ class Look:
     def run_id(self, run_id: str, others: Iterable[str] | None = None, *, digits: int = 8) -> str:
         """Return the first digits of a run id, as many as tell it from the others at least.
 
-        Where the others are known, those digits stand out from the rest.
+        Where the others are known (or `runs` are), those digits stand out from the rest.
         """
+        others = self.runs if others is None else others
         needed = digits if others is None else unique_prefix(run_id, others)
         head, tail = run_id[:needed], run_id[needed : max(digits, needed)]
         return self.paint(Style.IDENTIFIER, one_line(head)) + self.paint(Style.DIM, one_line(tail))

@@ -19,6 +19,7 @@ from bundler.errors import DamagedRecording, TooNewRecording
 from bundler.results import Results
 from bundler.seeds import show_seed
 
+NAME = "manifest.json"
 FORMAT_MAJOR = 1
 FORMAT_MINOR = 0
 
@@ -164,6 +165,24 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
     if not 0 <= manifest.seed < 1 << 64:
         raise DamagedRecording("manifest.json: seed is outside u64")
     return manifest, document
+
+
+_OWN = msgspec.json.Decoder(RunManifest)
+
+
+def parse_own(raw: bytes) -> RunManifest:
+    """Return a manifest as `parse_manifest` does, at a fifth of its cost where nothing is odd.
+
+    For what lies in our own store: what a stranger made was read strictly before it came there, and
+    written anew. So a key that is there twice is not looked for.
+    """
+    try:
+        manifest = _OWN.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return parse_manifest(raw)[0]
+    if manifest.format.major != FORMAT_MAJOR or not 0 <= manifest.seed < 1 << 64:
+        return parse_manifest(raw)[0]
+    return manifest
 
 
 def parse_document(raw: bytes, name: str) -> dict[str, Any]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def chosen(environment: Mapping[str, str], configured: str | None = None) -> list[str]:
@@ -40,6 +41,9 @@ def running(words: list[str], environment: Mapping[str, str]) -> Iterator[IO[byt
 
 
 def _start(words: list[str], environment: dict[str, str]) -> subprocess.Popen[bytes] | None:
+    import shutil
+    import subprocess
+
     program = shutil.which(words[0], path=environment.get("PATH")) if words else None
     if program is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,15 @@ def plain_command(report: Report, conclusion: Conclusion) -> str:
         ids = [target.test_id]
     if conclusion.rung is Rung.FULL:
         return plain_line([], variables, bench.kit.start.argv[_arguments_at(bench) :])
-    return plain_line([aliases(one)[-1] for one in ids], variables, bench.more)
+    return plain_line([_from_here(bench, one) for one in ids], variables, bench.more)
+
+
+def _from_here(bench: Bench, test_id: str) -> str:
+    """An id as pytest takes it in the directory of the command: ids begin at the root directory."""
+    name, cwd = aliases(test_id)[-1], bench.kit.start.cwd
+    if bench.root is None or bench.root.resolve() == cwd.resolve():
+        return name
+    return f"{os.path.relpath(bench.root, cwd)}/{name}"
 
 
 def _arguments_at(bench: Bench) -> int:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from bundler.environment_difference import (
     Taken,
     differences,
     marked_applied,
+    moment_difference,
     ranked,
 )
 from bundler.errors import BundleError
@@ -44,6 +47,7 @@ from bundler.terminal import Ui
 
 OUTPUT_KEPT = 1 << 20
 LAST_WORDS = 400
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,6 @@ class Kit:
     scratch: Path
     env: Mapping[str, str]
     taken: Taken
-    fix_hash: bool = True
 
 
 @dataclass
@@ -70,6 +73,7 @@ class Bench:
     fix_hash: bool = True
     hash_seed_known: bool | None = None
     here: dict[str, Any] = field(default_factory=dict)
+    root: Path | None = None
     durations_us: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     executions: int = 0
@@ -109,6 +113,7 @@ def execute(bench: Bench, original: Original, trial: Trial, deadline_s: float) -
         described = environment_of(bundle.read_directory(recorded.directory))
         bench.here = {**described, **environment.collect(bench.kit.env, bench.kit.start.cwd)}
         bench.here["sessions"] = described.get("sessions", [])
+        bench.root = Path(str(recorded.results.sessions[0].info.get("rootdir", "")))
         if _learn(bench, recorded):
             recorded, why = _execute(bench, original, trial, deadline_s)
     if recorded is None:
@@ -154,24 +159,28 @@ def environment_differences(
     """Return where the executions differ from the recording, ranked for these failures."""
     recorded = environment_of(bench.kit.parent)
     text = "\n".join(original.text for original in originals)
-    found = [*sources, *differences(recorded, bench.here, text)] if bench.here else sources
+    found = [*sources, *(differences(recorded, bench.here, text) if bench.here else ())]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    found += moment_difference(bench.kit.parent.manifest.created_at, now, text)
     return ranked(marked_applied(found, {**bench.kit.taken.sets, **_applied_words(bench)}))
 
 
-def file_difference(kit: Kit, original: Original) -> Iterator[Difference]:
+def file_difference(bench: Bench, original: Original) -> Iterator[Difference]:
     """Say whether the failing test's own file is what it was at the recorded commit."""
-    git = environment_of(kit.parent).get("git")
+    git = environment_of(bench.kit.parent).get("git")
     commit = git.get("commit") if isinstance(git, dict) else None
     file = original.target.test_id.partition("::")[0]
-    if not (kit.start.cwd / file).exists():
+    if bench.root is None:
+        return
+    if not (bench.root / file).exists():
         yield Difference(f"file {file}", "there", "absent", 95)
         return
-    if not isinstance(commit, str) or not commit.isalnum() or len(commit) < 40:
+    if not isinstance(commit, str) or _COMMIT.fullmatch(commit) is None:
         return
-    words = ["git", "diff", "--quiet", "--no-ext-diff", commit, "--", file]
+    words = ["git", "diff", "--quiet", "--no-ext-diff", "--no-textconv", commit, "--", file]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
-            words, cwd=kit.start.cwd, env={**kit.env}, capture_output=True, timeout=5, check=False
+            words, cwd=bench.root, env={**bench.kit.env}, capture_output=True, timeout=5
         )
         if done.returncode == 1:
             yield Difference(f"file {file}", f"as at {commit[:12]}", "changed since", 95)

@@ -1,8 +1,7 @@
 """What one execution showed of a failure: the same, another, none, or why nothing was seen.
 
-Two failures are the same if their fingerprints are: the phase, the type, the file, and the message
-without what differs between any two executions. A test that took its process with it has no
-failure of its own; that it died is its fingerprint.
+Two failures are the same if they are of one phase and have one fingerprint (`bundler.fingerprint`).
+A test that took its process with it has no failure of its own; that it died is what it is known by.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bundler.divergence import steady
+from bundler.fingerprint import fingerprint
 from bundler.manifest import RunStatus
 from bundler.repro import Seen, Target
 from bundler.rerun import pytest_file, worker_sequences
@@ -99,15 +98,13 @@ def fingerprints(attempt: Attempt) -> frozenset[str]:
     """Return what an attempt that went wrong is known by; one for each of its failures."""
     if attempt.outcome in (None, Verdict.CRASHED):
         return frozenset({DIED})
-    found = {fingerprint(failure) for failure in failures_of(attempt)}
+    found = {known_by(failure) for failure in failures_of(attempt)}
     return frozenset(found or {str(attempt.outcome)})
 
 
-def fingerprint(failure: Failure) -> str:
-    """Return what a failure is known by."""
-    return "\0".join(
-        (failure.phase, failure.type or "", failure.file or "", steady(failure.message).strip())
-    )
+def known_by(failure: Failure) -> str:
+    """Return what a failure is known by: its phase and its fingerprint."""
+    return f"{failure.phase} {fingerprint(failure.type, failure.file, failure.message)}"
 
 
 def failures_of(attempt: Attempt) -> list[Failure]:
@@ -184,7 +181,7 @@ def _uncollected(results: Results, wanted: set[str] | None) -> list[Original]:
     return [
         Original(
             target=Target(problem.node_id, collection=True),
-            fingerprints=frozenset(map(fingerprint, problem.failures)),
+            fingerprints=frozenset(map(known_by, problem.failures)),
             words=failure_words(problem.failures[0]) if problem.failures else "not collected",
             text="\n".join(f"{f.type}: {f.message}\n{f.traceback or ''}" for f in problem.failures),
             file=problem.file or problem.node_id,
@@ -201,7 +198,7 @@ def _look_at_node(results: Results, status: RunStatus, original: Original) -> tu
         failure for problem in broken if problem.node_id == node for failure in problem.failures
     ]
     for failure in found:
-        if fingerprint(failure) in original.fingerprints:
+        if known_by(failure) in original.fingerprints:
             return Seen.SAME, failure_words(failure)
     if found:
         return Seen.DIFFERENT, failure_words(found[0])

@@ -17,14 +17,11 @@ import hashlib
 import os
 import re
 import sys
-import tempfile
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from bundler import bundle, opening
 from bundler.errors import (
     AmbiguousRun,
     BundleError,
@@ -33,14 +30,28 @@ from bundler.errors import (
     OutputError,
     RunNotFound,
 )
-from bundler.manifest import RunManifest, RunStatus, parse_manifest
+from bundler.manifest import NAME, RunManifest, RunStatus, parse_own
 from bundler.names import shown
-from bundler.recording import Recording
 from bundler.results import Status
+
+if TYPE_CHECKING:
+    from bundler.recording import Recording
 
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 RUN_DIRECTORY = re.compile(rf"(\d{{6,}})-({RUN_ID.pattern})")
-RECORDING_ENDINGS = (".zip", ".xml", ".json", ".ndjson", ".zst", ".gz", ".bz2", ".xz", ".trace")
+RECORDING_ENDINGS = (
+    ".zip",
+    ".xml",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".log",
+    ".zst",
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".trace",
+)
 
 README = """\
 This folder belongs to bundle (seedbundle), the recorder for test runs.
@@ -112,6 +123,10 @@ class Store:
 
         It appears whole or not at all. Raises OSError.
         """
+        import tempfile
+
+        from bundler import bundle
+
         run_id = recording.manifest.run_id
         if not RUN_ID.fullmatch(run_id):
             raise DamagedRecording(f"{recording.where} has no run id that can be stored")
@@ -126,6 +141,10 @@ class Store:
             path = self._next(run_id)
             incoming.rename(path)
         return _stored(path, *_numbered(path.name))
+
+    def ids(self) -> list[str]:
+        """The run id of every run, oldest first, by listing alone."""
+        return [run_id for _, _, run_id in self._directories()]
 
     def runs(self) -> list[StoredRun]:
         """Every run, oldest first. A damaged one is listed as such and disturbs no other."""
@@ -154,35 +173,44 @@ class Store:
         return _stored(*found[0])
 
     def _directories(self) -> list[tuple[Path, int, str]]:
+        folder = self.directory
         try:
-            names = [path.name for path in self.directory.iterdir()]
+            names = os.listdir(folder)  # noqa: PTH208  names are enough, and paths take their time
         except FileNotFoundError:
             return []
         except OSError as error:
             raise OutputError(
-                f"the store {self.directory} cannot be read: {error.strerror}",
+                f"the store {folder} cannot be read: {error.strerror}",
                 hint="Set BUNDLE_STORE to a directory that you can read and write.",
             ) from None
         matches = ((name, RUN_DIRECTORY.fullmatch(name)) for name in names)
-        found = [(self.directory / name, int(m[1]), m[2]) for name, m in matches if m]
+        found = [(folder / name, int(m[1]), m[2]) for name, m in matches if m]
         return sorted(found, key=lambda one: (one[1], one[2]))
 
 
 def new_run_id() -> str:
     """Return a fresh run id, a random UUID."""
+    import uuid
+
     return str(uuid.uuid4())
 
 
 def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -> Store:
-    """Return the store that the environment names, for the project that `start` lies in."""
-    return Store(root=store_root(env), project=project_of(start or current_directory()))
+    """Return the store that is configured, for the project that `start` lies in."""
+    project = project_of(start or current_directory())
+    return Store(root=store_root(env, project), project=project)
 
 
-def store_root(env: Mapping[str, str]) -> Path:
-    """Return `BUNDLE_STORE`, else `bundle` in the platform's state directory."""
+def store_root(env: Mapping[str, str], project: Path) -> Path:
+    """Return `BUNDLE_STORE`, else the configured `store`, else the platform's state directory."""
     chosen = env.get("BUNDLE_STORE")
     if chosen:
         return Path(chosen).expanduser().absolute()
+    from bundler.configuration import load_leniently
+
+    configured = load_leniently(project, env)[0].store
+    if configured is not None:
+        return configured.expanduser().absolute()
     from platformdirs import user_state_path
 
     return user_state_path("bundle", appauthor=False)
@@ -221,6 +249,8 @@ def open_recording(name: str = "latest", *, store: Store | None = None) -> Recor
 
     Raises RunNotFound where none is there, UnreadableRecording where it cannot be read.
     """
+    from bundler import bundle
+
     if name == "-":
         return open_stream(sys.stdin.buffer, where="standard input")
     if is_path(name):
@@ -239,6 +269,8 @@ def directory_of(name: str, *, store: Store | None = None) -> Path:
 
 def open_path(path: Path) -> Recording:
     """Open a recording by its path, of whatever format; a pipe is spooled first."""
+    from bundler import opening
+
     _must_exist(path)
     try:
         return opening.read_path(path)
@@ -267,6 +299,8 @@ def _why(error: OSError | ValueError) -> str:
 
 def open_stream(stream: IO[bytes], *, where: str) -> Recording:
     """Open what comes through a pipe, of whatever format."""
+    from bundler import opening
+
     return opening.read_stream(stream, where=where)
 
 
@@ -278,13 +312,19 @@ def _numbered(name: str) -> tuple[int, str]:
 
 def _stored(path: Path, sequence: int, run_id: str) -> StoredRun:
     try:
-        manifest, _ = parse_manifest((path / bundle.MANIFEST).read_bytes())
+        manifest = parse_own((path / NAME).read_bytes())
     except BundleError as error:
         return StoredRun(path, sequence, run_id, None, problem=error.message)
     except OSError as error:
         return StoredRun(path, sequence, run_id, None, problem=f"no manifest: {error.strerror}")
-    live = manifest.status.state == Status.RUNNING and bundle.is_live(path)
+    live = manifest.status.state == Status.RUNNING and _is_live(path)
     return StoredRun(path, sequence, run_id, manifest, live=live)
+
+
+def _is_live(path: Path) -> bool:
+    from bundler import bundle
+
+    return bundle.is_live(path)
 
 
 def _explain(path: Path, text: str) -> None:

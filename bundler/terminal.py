@@ -178,6 +178,11 @@ class Ui:
             colour = wants_colour(self.environment, stream.terminal, choice)
             stream.look = replace(stream.look, colour=colour)
 
+    def know_runs(self, ids: Iterable[str]) -> None:
+        """Let the shortest unique prefix of a run id stand out, now that the others are known."""
+        for stream in (self.stdout, self.stderr):
+            stream.look = replace(stream.look, runs=tuple(ids))
+
     def result(self, text: str = "") -> None:
         """Write what was asked for, a line or several, to stdout."""
         self.stdout.write(text + "\n")

@@ -40,7 +40,7 @@ import msgspec
 from bundler.archive import Members
 from bundler.errors import HostileRecording, OutputError
 from bundler.eventlog import PlainLog
-from bundler.events import decode_line, encode_line, text_fields
+from bundler.events import Event, decode_line, encode_line, text_fields
 from bundler.manifest import Command, Format, Log, Parent, RunManifest, RunStatus, to_document
 from bundler.recording import Recording
 from bundler.results import Failure, Verdict
@@ -304,11 +304,22 @@ class Translation:
             ts_us=ts_us,
         )
 
-    def line(self, line: bytes) -> None:
-        """Pass on a line that is an event of ours already, byte by byte. Raises ValueError."""
-        self.clock_us = decode_line(line).ts_us
+    def line(self, line: bytes) -> Event:
+        """Pass on a line that is an event of ours already, byte by byte, and return the event.
+
+        A `RunStarted` that comes first begins the run. Raises ValueError where it is no event.
+        """
+        event = decode_line(line)
+        self.clock_us = event.ts_us
+        if event.event == "RunStarted" and not self._started:
+            data = event.payload()
+            argv, cwd, started_at = (data.get(name) for name in ("argv", "cwd", "started_at"))
+            words = [str(word) for word in argv] if isinstance(argv, list) else []
+            self._started = {"argv": words, "cwd": str(cwd or ""), "started_at": str(started_at)}
+            self._seed = event.seed
         self._begin()
         self._append(line.rstrip(b"\n") + b"\n")
+        return event
 
     # The end
 

@@ -177,9 +177,8 @@ def show_duration(duration_us: int) -> str:
 
 def show_counts(counts: Mapping[str, int]) -> str:
     """Return how many tests have each verdict, what went badly first."""
-    worst_first = [*_BAD_FIRST, *(verdict for verdict in Verdict if verdict not in _BAD_FIRST)]
-    told = [(counts.get(verdict, 0), verdict.replace("_", " ")) for verdict in worst_first]
-    return ", ".join(f"{count} {verdict}" for count, verdict in told if count) or "no tests"
+    told = [(counts.get(verdict, 0), name) for verdict, name in _WORST_FIRST]
+    return ", ".join(f"{count} {name}" for count, name in told if count) or "no tests"
 
 
 _BAD_FIRST = (
@@ -191,6 +190,11 @@ _BAD_FIRST = (
     Verdict.NOT_RUN,
     Verdict.FLAKY,
 )
+
+_WORST_FIRST = [
+    (verdict.value, verdict.value.replace("_", " "))
+    for verdict in (*_BAD_FIRST, *(one for one in Verdict if one not in _BAD_FIRST))
+]
 
 _RIGHT = frozenset({2, 3})
 """The columns of numbers."""

@@ -142,11 +142,11 @@ _MORTAL = (
                """)}),
     _three("abort", "os.abort()", CUT_SHORT, SIGABRT, finished=False, status=Status.INTERRUPTED),
     _three("timeout_by_thread", "import time; time.sleep(30)", CUT_SHORT, 1, finished=False,
-           args=("--timeout=0.3", "--timeout-method=thread"), needs=("pytest_timeout",),
+           args=("--timeout=1", "--timeout-method=thread"), needs=("pytest_timeout",),
            status=Status.INTERRUPTED, same_output=False),
     _three("timeout_by_signal", "import time; time.sleep(30)",
            {**THREE_PASSED, "test_it": "timed_out"}, 1,
-           args=("--timeout=0.3", "--timeout-method=signal"), needs=("pytest_timeout",)),
+           args=("--timeout=1", "--timeout-method=signal"), needs=("pytest_timeout",)),
     _three("worker_dies", "os._exit(3)", {**THREE_PASSED, "test_it": "crashed"}, 1, args=("-n2",),
            needs=("xdist",), same_output=False),
     _three("only_worker_dies_and_none_is_started_anew", "os._exit(3)",
@@ -271,6 +271,16 @@ _FLAKY_VERDICTS = {
     "test_flaky": "flaky", "test_never": "failed", "test_flaky_setup": "flaky",
     "test_steady": "passed",
 }  # fmt: skip
+_FLAKY_SUBTESTS = """
+    import os
+    def test_flaky(subtests):
+        with subtests.test(i=1):
+            if not os.path.exists("tried"):
+                open("tried", "w").close()
+                assert False
+    def test_never(subtests):
+        with subtests.test(i=1): assert False
+"""
 _SUBTESTS = """
     def test_subtests(subtests):
         for i in range(3):
@@ -306,6 +316,8 @@ _REPEATED = (
     _suite("subtests", _SUBTESTS,
            {"test_subtests": "failed", "test_good_subtests": "passed", "test_after": "passed"}, 1,
            needs=("subtests",)),
+    _suite("subtests_are_rerun", _FLAKY_SUBTESTS, {"test_flaky": "flaky", "test_never": "failed"},
+           1, args=("--reruns=1",), needs=("pytest9", "pytest_rerunfailures")),
     _suite("unittest_subtests", _UNITTEST, _UNITTEST_VERDICTS, 1, needs=("subtests",)),
 )  # fmt: skip
 
@@ -462,7 +474,7 @@ _PATCHED = (
     _suite("descriptors_have_the_same_numbers", """
         import os
         def test_next_number(): print("next is", os.dup(1))
-        """, {"test_next_number": "passed"}, args=("-s",)),
+        """, {"test_next_number": "passed"}, args=("-s", "-p", "no:rerunfailures")),
 )  # fmt: skip
 
 _NESTED = (

@@ -102,25 +102,39 @@ PLAIN = [
 
 SEEDS = [
     Case("seed_in_test", "draws from the generator", "reproduced",
-         one("import random\ndef test_victim():\n    assert random.randrange(10**9) == -1\n")),
+         one("import random\ndef test_victim():\n    assert random.randrange(10**8) == -1\n")),
     Case("seed_after_others", "draws after others drew", "reproduced",
          one("import random\ndef test_other(): random.random()\n"
-             "def test_victim():\n    assert [random.randrange(10**9) for _ in range(3)] == []\n")),
+             "def test_victim():\n    assert [random.randrange(10**8) for _ in range(3)] == []\n")),
     Case("seed_set_by_other", "another test seeded the generator", "reproduced",
          one("import random\ndef test_other(): random.seed(3)\n"
              "def test_victim():\n"
-             "    assert random.randrange(10**9) != random.Random(3).randrange(10**9)\n")),
+             "    assert random.randrange(10**8) != random.Random(3).randrange(10**8)\n")),
     Case("seed_at_import", "drew when its file was imported", "fails_differently",
-         one("import random\nDRAWN = random.randrange(10**9)\n"
+         one("import random\nDRAWN = random.randrange(10**8)\n"
              "def test_victim():\n    assert DRAWN == -1\n")),
     Case("seed_in_session_fixture", "a session fixture drew in another test", "fails_differently",
          one("import random, pytest\n@pytest.fixture(scope='session')\n"
-             "def drawn(): return random.randrange(10**9)\n"
+             "def drawn(): return random.randrange(10**8)\n"
              "def test_other(drawn): pass\ndef test_victim(drawn):\n    assert drawn == -1\n")),
     Case("seed_in_first_session_fixture", "a session fixture drew in this test", "reproduced",
          one("import random, pytest\n@pytest.fixture(scope='session')\n"
-             "def drawn(): return random.randrange(10**9)\n"
+             "def drawn(): return random.randrange(10**8)\n"
              "def test_victim(drawn):\n    assert drawn == -1\n")),
+    Case("imposed_in_test", "draws, under a seed that was imposed", "reproduced",
+         one("import random\ndef test_other(): random.random()\n"
+             "def test_victim():\n    assert random.randrange(10**8) == -1\n"),
+         run=("--seed", "7")),
+    Case("imposed_at_import", "drew at import, which an imposed seed comes after",
+         "fails_differently",
+         one("import random\nDRAWN = random.randrange(10**8)\n"
+             "def test_victim():\n    assert DRAWN == -1\n"), run=("--seed", "7")),
+    Case("imposed_in_session_fixture", "a session fixture drew, under an imposed seed",
+         "order_dependent",
+         one("import random, pytest\n@pytest.fixture(scope='session')\n"
+             "def drawn(): return random.randrange(10**8)\n" + OTHERS
+             + "def test_first(drawn): pass\ndef test_victim(drawn):\n    assert drawn == -1\n"),
+         run=("--seed", "7"), rung="file", polluters=("test_it.py::test_first",)),
     Case("hash_order", "takes the order of a set for granted", "reproduced",
          one("def test_victim():\n    words = {f'word{n}' for n in range(9)}\n"
              "    assert list(words) == sorted(words)\n")),
@@ -193,14 +207,6 @@ ORDER = [
           "test_b.py": OTHERS},
          args=("-n2", "--dist", "loadfile"),
          rung="file", polluters=("test_a.py::test_polluter",)),
-    Case("worker_group", "its group of tests had the polluter", "order_dependent",
-         {"state.py": STATE,
-          "test_a.py": "import pytest, state\n@pytest.mark.xdist_group('g')\n"
-                       "def test_polluter(): state.LIST.append(1)\n" + OTHERS,
-          "test_b.py": "import pytest, state\n@pytest.mark.xdist_group('g')\n"
-                       "def test_victim(): assert not state.LIST\n"},
-         args=("-n2", "--dist", "loadgroup"),
-         rung="worker", polluters=("test_a.py::test_polluter",)),
     Case("only_on_workers", "fails in any worker, and nowhere else", "reproduced",
          one(OTHERS + "import os\n"
              "def test_victim():\n    on_worker = 'PYTEST_XDIST_WORKER' in os.environ\n"
@@ -289,7 +295,9 @@ def record(case: Case, directory: Path) -> Recorded:
     explodes = time.time() + BOMB_S
     for name, text in case.files.items():
         there.file(name, text.replace("EXPLODES", repr(explodes)))
-    words = ["run", *case.run, "--", sys.executable, "-m", "pytest", "-q", *case.args]
+    # Loading it takes as long as all the rest of pytest.
+    faster = () if case in HYPOTHESIS else ("-p", "no:hypothesispytest")
+    words = ["run", *case.run, "--", sys.executable, "-m", "pytest", "-q", *faster, *case.args]
     ran = there.bundle(*words, **{"TZ": "UTC", **case.there})
     packed = directory / "run.zip"
     done = there.bundle("pack", "-o", str(packed))

@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundle",),
     ("verification", "translation"),
     ("formats",),
+    ("formats.rust_panics",),
     (
         "formats.junit_cases",
         "formats.junit_elements",
@@ -59,7 +60,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
     ("about",),
-    ("replay", "details"),
+    ("replay", "details", "listing"),
     ("recorder",),
     ("execution",),
     ("rerunning",),
@@ -68,6 +69,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("commands",),
     ("commands.*",),
     ("pytest_plugin",),
+    ("words",),
     ("cli",),
     ("__main__",),
 )
@@ -78,7 +80,7 @@ CLOSED = ("probe", "runners.process")
 # Libraries that take long to load are imported inside the functions that use them, but here.
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}
 LOADED_AT_ONCE = {
-    "cli": {"typer"},  # nothing runs without it
+    "words": {"typer"},  # nothing is taken apart without it
     "commands.*": {"typer"},  # a command's arguments are its function's; loaded after the cli
     "formats.junit": {"junit_xml"},  # a format is imported when somebody asks for it
 }

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
+from builders import a_log, a_test, line, results_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundler.manifest import RunStatus
 from bundler.repro import (
     BudgetSpent,
     Conclusion,
@@ -23,6 +26,7 @@ from bundler.repro import (
     plain_line,
     rungs_of,
 )
+from bundler.sighting import aliases, look, originals
 
 Suite = Callable[[Trial, int], Seen]
 """What a trial shows; the number counts the executions from 0."""
@@ -245,3 +249,109 @@ def test_a_shell_reads_the_plain_line_as_it_was_meant(ids: list[str]) -> None:
     words = shlex.split(plain_line(ids, {"PYTHONHASHSEED": "7"}, ["-n0"]))
     assert words[:5] == ["PYTHONHASHSEED=7", "python", "-m", "pytest", "-n0"]
     assert [word for word in words[5:] if word != "--"] == [one for one in ids if one != "--"]
+
+
+# --- what one execution showed -----------------------------------------------------------------
+
+
+def failed(message: str, outcome: str = "failed", test_id: str = "t") -> list[bytes]:
+    failure = {"phase": "call", "type": "AssertionError", "message": message, "file": "a.py"}
+    return a_test(test_id, outcome, failures=[failure])
+
+
+def seen(*lines: bytes | list[bytes], state: str = "failed") -> Seen:
+    """What an execution with these events shows of a recorded `assert 1 == 2 at 0x7f0000000000`."""
+    [original] = originals(results_of(a_log(failed("assert 1 == 2 at 0x7f0000000000"))))
+    return look(results_of(a_log(*lines)), RunStatus(state, exit_code=1), original)[0]
+
+
+SESSION_OF_IT = line("SessionStarted", runner="pytest")
+
+
+def test_the_same_failure_at_another_address_is_the_same() -> None:
+    assert seen(failed("assert 1 == 2 at 0x7fffffffffff")) is Seen.SAME
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        failed("assert 1 == 3 at 0x7f0000000000"),
+        a_test("t", "failed", failures=[{"phase": "call", "type": "OSError", "message": "x"}]),
+        a_test("t", "timed_out"),
+        [line("TestStarted", "t")],
+    ],
+)
+def test_another_failure_of_the_same_test_is_not(other: list[bytes]) -> None:
+    assert seen(other) is Seen.DIFFERENT
+
+
+@pytest.mark.parametrize("outcome", ["passed", "xfailed"])
+def test_a_test_that_went_well_passed(outcome: str) -> None:
+    assert seen(a_test("t", outcome)) is Seen.PASSED
+
+
+@pytest.mark.parametrize(
+    ("lines", "state"),
+    [
+        ((), "usage_error"),
+        ((), "not_started"),
+        ((), "failed"),
+        ((SESSION_OF_IT,), "internal_error"),
+        ((SESSION_OF_IT, a_test("t", "skipped")), "passed"),
+        ((SESSION_OF_IT, line("TestsCollected", deselected=["t"])), "no_tests"),
+        ((SESSION_OF_IT, line("TestsCollected", selected=["t"])), "interrupted"),
+        ((SESSION_OF_IT, line("CollectionFailed", "t", failures=[])), "collection_failed"),
+    ],
+)
+def test_what_was_not_executed_shows_nothing(lines: tuple[bytes, ...], state: str) -> None:
+    assert seen(*lines, state=state) is Seen.NOTHING
+
+
+def test_a_test_that_is_not_collected_any_more_is_gone() -> None:
+    others = line("TestsCollected", selected=["other"])
+    assert seen(SESSION_OF_IT, others, a_test("other"), state="passed") is Seen.GONE
+
+
+def test_a_test_that_died_is_seen_again_where_it_dies() -> None:
+    died = results_of(a_log(line("TestStarted", "t", order=0), ended=False))
+    [original] = originals(died)
+    again = results_of(a_log(a_test("t", "crashed")))
+    assert look(again, RunStatus("failed"), original)[0] is Seen.SAME
+
+
+def test_what_a_worker_ran_before_is_in_its_order_and_of_that_worker_alone() -> None:
+    def ran(name: str, worker: str, order: int, outcome: str = "passed") -> list[bytes]:
+        data: dict[str, Any] = {"worker": worker, "order": order}
+        return [
+            line("TestStarted", name, **data),
+            line("TestFinished", name, outcome=outcome, failures=[], **data),
+        ]
+
+    results = results_of(
+        a_log(
+            line("TestsCollected", selected=["a.py::p", "b.py::q", "b.py::v", "c.py::r"]),
+            ran("b.py::q", "gw0", 1),
+            ran("c.py::r", "gw1", 0),
+            ran("a.py::p", "gw0", 0),
+            ran("b.py::v", "gw0", 2, "failed"),
+        )
+    )
+    [original] = originals(results)
+    assert original.target == Target(
+        "b.py::v",
+        file_before=("b.py::q",),
+        worker_before=("a.py::p", "b.py::q"),
+        full=("a.py::p", "b.py::q", "b.py::v", "c.py::r"),
+    )
+
+
+def test_a_flaky_test_is_reproduced_only_where_it_is_named() -> None:
+    results = results_of(a_log(failed("x"), a_test("t", attempt=2)))
+    assert originals(results) == []
+    [original] = originals(results, ["t"])
+    assert original.attempt == 1
+
+
+def test_the_group_that_xdist_puts_behind_an_id_is_known() -> None:
+    assert aliases("a.py::t@left") == ("a.py::t@left", "a.py::t")
+    assert aliases("a.py::t[x@y]") == ("a.py::t[x@y]",)

@@ -104,7 +104,13 @@ def test_the_project_is_where_its_marks_are(tmp_path: Path) -> None:
 
 
 def test_the_environment_names_the_store(tmp_path: Path) -> None:
-    assert store_root({"BUNDLE_STORE": str(tmp_path)}) == tmp_path
+    assert store_root({"BUNDLE_STORE": str(tmp_path)}, tmp_path) == tmp_path
+
+
+def test_the_configuration_names_the_store_where_the_environment_does_not(tmp_path: Path) -> None:
+    stated = tmp_path / "stated"
+    (tmp_path / "pyproject.toml").write_text(f"[tool.bundle]\nstore = '{stated.as_posix()}'\n")
+    assert store_root({"BUNDLE_CONFIG": os.devnull}, tmp_path) == stated
 
 
 @pytest.mark.parametrize("name", ["run.zip", "./run", "a/b", "report.xml", ".", f"x{os.sep}y"])

@@ -10,7 +10,13 @@ import typer
 from bundler.about import count, damage, environment_of, seconds
 from bundler.comparison import BAD_NEWS, SLOWER_FACTOR, Change, ChangeKind, changes
 from bundler.divergence import CONTEXT, Parting, first_parting, parting_lines, steps
-from bundler.environment_difference import COSMETIC, Difference, differences
+from bundler.environment_difference import (
+    COSMETIC,
+    Difference,
+    differences,
+    moment_difference,
+    ranked,
+)
 from bundler.errors import RunNotFound
 from bundler.escapes import json_text, one_line
 from bundler.look import Look, Style
@@ -65,6 +71,8 @@ def command(
     found = changes(a.results, b.results, slower)
     text = "\n".join(_failure_texts(a.results, found) + _failure_texts(b.results, found))
     environment = differences(environment_of(a), environment_of(b), text)
+    moments = (a.manifest.created_at, b.manifest.created_at)
+    environment = ranked([*environment, *moment_difference(*moments, text)])
     partings = dict(_partings(a, b, _compared(a, b, found, test), around)) if events else {}
     if as_json:
         document = _document(a, b, found, environment, partings if events else None)

@@ -16,7 +16,7 @@ from bundler.look import ColourChoice
 from bundler.recording import Recording
 from bundler.replay import event_lines, replay
 from bundler.results import Status
-from bundler.store import is_path, open_recording
+from bundler.store import is_path, open_recording, open_store
 from bundler.terminal import Ui
 
 
@@ -91,6 +91,8 @@ def command(
     """
     ui: Ui = context.obj
     ui.choose_colour(color)
+    if ui.look.colour:
+        ui.know_runs(open_store().ids())
     chosen = [*(["--filter"] if filters else []), *(["--failed"] if failed else [])]
     _refuse_together([*(["--raw"] if raw else []), *(["--json"] if as_json else [])], 1)
     _refuse_together(["--raw", *chosen] if raw else [], 1)

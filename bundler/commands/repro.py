@@ -29,7 +29,7 @@ from bundler.reproduction import (
     kept_states,
     reproduce,
 )
-from bundler.rerunning import how_to_start, with_arguments
+from bundler.rerunning import how_to_start
 from bundler.results import Verdict
 from bundler.sighting import Original, originals
 from bundler.store import Store, open_recording, open_store
@@ -85,7 +85,7 @@ def command(
     with tempfile.TemporaryDirectory(prefix="bundle-repro-") as scratch:
         place = Path(scratch)
         runs = store if keep else Store(place / "store", store.project)
-        kit = Kit(parent, with_arguments(start, []), runs, place, dict(os.environ), taken)
+        kit = Kit(parent, start, runs, place, dict(os.environ), taken)
         states = kept_states(parent, {one.target.test_id: one.attempt for one in failures})
         bench = Bench(kit, ui, states, fix_hash=configuration.hash_seed)
         report = _carry_out(bench, failures, budget, repeat)
@@ -120,7 +120,7 @@ def _carry_out(bench: Bench, failures: list[Original], budget: float, repeat: in
         bench.ui.status(f"bundle: {original.target.test_id}")
         conclusion = reproduce(bench, original, time.monotonic() + share, repeat)
         concluded.append((original, conclusion))
-    sources = [one for original in failures for one in file_difference(bench.kit, original)]
+    sources = [one for original in failures for one in file_difference(bench, original)]
     different = environment_differences(bench, failures, list(dict.fromkeys(sources)))
     return Report(bench, concluded, different)
 

@@ -16,7 +16,7 @@ from bundler.look import ColourChoice, Look
 from bundler.manifest import encode_document, summary_document
 from bundler.recording import Recording
 from bundler.results import TestResult
-from bundler.store import is_path, open_recording
+from bundler.store import is_path, open_recording, open_store
 from bundler.terminal import Ui
 
 _CANDIDATES = 20
@@ -52,6 +52,8 @@ def command(
     """
     ui: Ui = context.obj
     ui.choose_colour(color)
+    if ui.look.colour:
+        ui.know_runs(open_store().ids())
     recording, test = _named(run, test)
     if test is None:
         found = None

@@ -217,6 +217,7 @@ class _Reading:
         if action == "fail" and not red:
             text = "".join(self.builds.get(str(line.get("FailedBuild")), []) + package.printed)
             message = next((one for one in text.split("\n") if _PANIC.match(one)), "")
+            message = message or package.timed_out
             message = message or next((one for one in text.split("\n") if one.strip()), "failed")
             failure = Failure("collect", message, traceback=text or None)
             self.translation.collection_failed(

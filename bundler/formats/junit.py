@@ -6,7 +6,7 @@ reads pytest's file reads this one; what pytest has no word for is said as Maven
 
     <testsuites name="pytest tests">
       <testsuite name="pytest" errors failures skipped tests time timestamp hostname?>
-        <properties>           bundle.run_id  bundle.seed  bundle.status
+        <properties>           bundle.run_id  bundle.seed  bundle.status  bundle.runner?
         <testcase classname name time>
           <properties>         bundle.attempts  bundle.seed  bundle.worker, then the test's own
           <failure | error | skipped  message type>
@@ -100,6 +100,7 @@ def _suite_element(suite: Suite, recording: Recording) -> ET.Element:
         "bundle.run_id": manifest.run_id,
         "bundle.seed": show_seed(manifest.seed),
         "bundle.status": manifest.status.state,
+        **({"bundle.runner": suite.runner} if suite.name else {}),
     }
     element: ET.Element = junit_xml.TestSuite(
         suite.name or suite.runner,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ OURS = {"timed_out": Verdict.TIMED_OUT, "crashed": Verdict.CRASHED}
 NOT_RUN_STATUS = frozenset({"notrun", "disabled", "skipped", "ignored", "pending"})
 EARLIER = frozenset({"flakyFailure", "flakyError", "rerunFailure", "rerunError"})
 
+_LONG = 10_000
 _PHASE = re.compile(r'failed on (setup|teardown) with "(.*)"', re.DOTALL)
 _CRASHED_WORKER = re.compile(r"worker '.*' crashed while running '")
 _HEADING = re.compile(r"^-+ (?P<title>.+?) -+$\n", re.MULTILINE)
@@ -191,6 +193,19 @@ def output_of(element: Element) -> str:
     return element.text + note
 
 
+def skip_place(text: str) -> tuple[str | None, int | None, str]:
+    """Return file, line and reason of what pytest writes where a whole file skipped itself."""
+    try:
+        file, line, reason = ast.literal_eval(text) if len(text) < _LONG else (None, None, text)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None, None, text
+    return (
+        file if isinstance(file, str) else None,
+        line if type(line) is int else None,
+        str(reason).removeprefix("Skipped: "),
+    )
+
+
 def _judged(case: Element, marks: list[Element], runner: str) -> Outcome:
     failures = tuple(_failure(one) for one in marks if one.tag != "skipped")
     skipped = next((one for one in marks if one.tag == "skipped"), None)
@@ -216,7 +231,10 @@ def _red(
         return Outcome(None)
     verdict = OURS.get(kind) or _of_runner(runner, kind, message)
     if verdict is not None:
-        return Outcome(verdict, reason=message, failures=failures if first.text else ())
+        # The verdict says what the type did.
+        plain = tuple(replace(one, type=None) for one in failures)
+        reason = message if first.get("message") else None
+        return Outcome(verdict, reason=reason, failures=plain if first.text else ())
     failed = any(one.tag == "failure" for one in marks)
     reason = skipped.get("message") if skipped is not None else None
     return Outcome(Verdict.FAILED if failed else Verdict.ERRORED, None, None, reason, failures)
@@ -257,14 +275,14 @@ def _of_earlier(element: Element, runner: str) -> Outcome:
     failure = Failure(
         phase,
         message or _first_line(text) or tag,
-        kind if kind and kind != tag else None,
+        kind if kind and kind != tag and verdict is None else None,
         text if text.strip() else None,
     )
     return Outcome(
         verdict or (Verdict.FAILED if tag == "failure" else Verdict.ERRORED),
         duration_us=microseconds(element.get("time")),
-        reason=message if verdict else None,
-        failures=(failure,),
+        reason=message or None if verdict else None,
+        failures=() if verdict and not text.strip() else (failure,),
         outputs=tuple(outputs_of(element, headed=False)),
     )
 

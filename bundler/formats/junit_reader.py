@@ -38,6 +38,7 @@ from bundler.formats.junit_marks import (
     output_of,
     properties_of,
     seed_of,
+    skip_place,
 )
 from bundler.manifest import RunStatus
 from bundler.recording import Recording
@@ -243,7 +244,7 @@ class _Reading:
 
     def _runner(self, suite: _Suite) -> str:
         if "bundle.run_id" in self.run and suite.name:
-            return suite.name
+            return dict(suite.properties).get("bundle.runner", suite.name)
         if "uuid" in self.root and "name" in self.root:
             return "nextest"
         names = (suite.name, self.root.get("name", ""))
@@ -289,7 +290,10 @@ class _Reading:
             )
         elif told.verdict is Verdict.SKIPPED and told.message == "collection skipped":
             self._flush()
-            self.translation.collection_skipped(suite.session, node, told.text, ts_us=suite.now_us)
+            file, line, reason = skip_place(told.text)
+            self.translation.collection_skipped(
+                suite.session, node, reason, file=file, line=line, ts_us=suite.now_us
+            )
         else:
             return False
         return True

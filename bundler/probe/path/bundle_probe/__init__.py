@@ -1,4 +1,4 @@
-"""Records a pytest run from inside: a plugin that stands alone. PYTEST_DONT_REWRITE
+"""Records a pytest run from inside: a plugin that stands alone.
 
 It does nothing unless `BUNDLE_PROBE` is set or somebody calls `activate`. Switched on, it writes
 events to the log of the run and changes nothing else: no output, no exit code, no outcome.
@@ -14,6 +14,7 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     attempts.py   one test: its start, its end
     output.py     what a test printed, in pieces
     generators.py the states of the random generators: taken, kept, set again
+    subtests.py   which reports are of subtests, and their names
     seeding.py    seeding every test, where a seed is imposed
     entropy.py    watching what no seed reaches, where the user asked for it
     fixtures.py   seeded values for whoever asks

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 
-from . import failures, output
+from . import failures, output, subtests
 from .log import guarded
 from .text import clip, encode, quote, shown, test_id
 
@@ -83,7 +83,7 @@ class Attempts:
         """Begin an attempt."""
         try:
             attempt = self._going_on.get(item.nodeid)
-            if attempt is None or not attempt.open:
+            if (attempt is None or not attempt.open) and self.log.problem is None:
                 self._begin(item, item.nodeid)
         except Exception as error:
             self.log.disarm(error)
@@ -92,7 +92,8 @@ class Attempts:
     def pytest_runtest_logreport(self, report):
         """Take one report of an attempt."""
         try:
-            self._take(report)
+            if self.log.problem is None:
+                self._take(report)
         except Exception as error:
             self.log.disarm(error)
 
@@ -160,7 +161,7 @@ class Attempts:
         if attempt is None:
             # Its start was not seen: it was set up in a child process (pytest-forked).
             attempt = self._begin(None, report.nodeid)
-        is_subtest = report.__class__ is not _TestReport and _is_subtest(report)
+        is_subtest = report.__class__ is not _TestReport and subtests.is_one(report)
         if report.sections or attempt.inherits:
             self._write_output(attempt, report, is_subtest)
         if is_subtest:
@@ -192,6 +193,9 @@ class Attempts:
                 attempt.outcome = "xpassed"
                 attempt.reason = failures.reason(report)
         else:
+            if report.longrepr is None and attempt.subtest_failures:
+                _fail_by_subtests(attempt)
+                return
             found = failures.failure(report, when, self._recorder)
             attempt.failures.append(found)
             if self._timeouts and failures.is_timeout(found):
@@ -257,7 +261,7 @@ class Attempts:
             outcome = "failed"
             attempt.subtest_failures += 1
             found = [failures.failure(report, "call", self._recorder)]
-        name = shown(_subtest_name(report))
+        name = subtests.name(report)
         lines = (self._subtest(attempt, report, name, outcome, found, limit) for limit in _LIMITS)
         self._recorder.write_first_that_fits(lines)
 
@@ -273,10 +277,10 @@ class Attempts:
         )
 
     def _write_output(self, attempt, report, is_subtest):
-        if attempt.inherits and not _has_all(report.sections, attempt.sections):
+        if attempt.inherits and not output.has_all(report.sections, attempt.sections):
             attempt.sections = []  # they were of the attempt before, and are forgotten
         attempt.inherits = False
-        new = _without_known(report.sections, attempt.sections)
+        new = output.without_known(report.sections, attempt.sections)
         if not is_subtest:
             attempt.sections = attempt.sections + new
         for title, content in new:
@@ -299,50 +303,12 @@ class Attempts:
         )
 
 
-def _without_known(sections, known):
-    """Return the sections that are new: a report repeats those of the reports before it."""
-    known = list(known)
-    new = []
-    for section in sections:
-        if section in known:
-            known.remove(section)
-        else:
-            new.append(section)
-    return new
-
-
-def _has_all(sections, known):
-    return len(_without_known(sections, known)) == len(sections) - len(known)
-
-
 def _fail_by_subtests(attempt):
     """pytest lets the test itself pass, or fails it only while it is being shown."""
     count = attempt.subtest_failures
     message = f"contains {count} failed subtest{'s' if count > 1 else ''}"
     attempt.outcome = "failed"
     attempt.failures.append({"phase": "call", "message": message})
-
-
-def _is_subtest(report):
-    return type(report).__name__.lower() == "subtestreport"
-
-
-def _subtest_name(report):
-    """Return the name of a subtest as pytest shows it: its message, then its parameters."""
-    context = report.context
-    words = [] if context.msg is None else [f"[{shown(context.msg)}]"]
-    if context.kwargs:
-        pairs = ", ".join(f"{key}={_shown_parameter(v)}" for key, v in context.kwargs.items())
-        words.append(f"({pairs})")
-    return " ".join(words) or "(<subtest>)"
-
-
-def _shown_parameter(value):
-    """pytest 9 keeps the parameters as their repr, pytest-subtests as they are."""
-    try:
-        return value if isinstance(value, str) else repr(value)
-    except Exception as error:
-        return f"<{type(value).__name__}: {type(error).__name__}>"
 
 
 def _properties(pairs, limit):

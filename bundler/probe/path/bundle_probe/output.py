@@ -46,6 +46,23 @@ def size(content):
     return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
 
 
+def without_known(sections, known):
+    """Return the sections that are new: a report repeats those of the reports before it."""
+    known = list(known)
+    new = []
+    for section in sections:
+        if section in known:
+            known.remove(section)
+        else:
+            new.append(section)
+    return new
+
+
+def has_all(sections, known):
+    """Return whether all known sections are there."""
+    return len(without_known(sections, known)) == len(sections) - len(known)
+
+
 def _chunks(raw, is_text, omitted):
     begin = 0
     while begin < len(raw) or omitted:

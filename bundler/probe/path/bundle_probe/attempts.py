@@ -83,7 +83,9 @@ class Attempts:
         """Begin an attempt."""
         try:
             attempt = self._going_on.get(item.nodeid)
-            if (attempt is None or not attempt.open) and self.log.problem is None:
+            # What a rerun asks to restore is restored where nothing can be written, too.
+            wanted = self.log.problem is None or self._recorder.restore
+            if wanted and (attempt is None or not attempt.open):
                 self._begin(item, item.nodeid)
         except Exception as error:
             self.log.disarm(error)

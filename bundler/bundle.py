@@ -90,11 +90,13 @@ class LiveBundle:
         level: str = "INFO",
         test_id: str | None = None,
         seed: int | None = None,
+        ts_us: int | None = None,
     ) -> None:
-        """Append one event: one write of one whole line. Raises OSError."""
+        """Append one event: one write of one whole line; it happens now. Raises OSError."""
+        now_us = (time.monotonic_ns() - self.started_ns) // 1000
         line = encode_line(
             event,
-            ts_us=(time.monotonic_ns() - self.started_ns) // 1000,
+            ts_us=now_us if ts_us is None else ts_us,
             category=category,
             message=message,
             level=level,
@@ -108,6 +110,7 @@ class LiveBundle:
 
     def finish(self, status: RunStatus, finished_at: str, results: Results) -> RunManifest:
         """Write RunFinished, make the log durable, seal the bundle and let go of it."""
+        self._end_torn_line()
         duration_us = (time.monotonic_ns() - self.started_ns) // 1000
         ending = {
             key: value for key, value in msgspec.to_builtins(status).items() if key != "state"
@@ -133,6 +136,14 @@ class LiveBundle:
         manifest = seal(self.directory, manifest, results)
         self.close()
         return manifest
+
+    def _end_torn_line(self) -> None:
+        """A writer that was killed, or ran out of disk, leaves a line without its end."""
+        with self.log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(0, size - 1))
+            if log.read(1) not in (b"\n", b""):
+                os.write(self._descriptor, b"\n")
 
     def close(self) -> None:
         """Let go of the log and the lock; what is on disk stays as it is."""
@@ -353,10 +364,7 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     for name in recording.files:
         if name in DERIVED:
             continue
-        path = directory / name if own else directory / "source" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("xb") as file:
-            _copy(recording.files, name, file)
+        keep(recording.files, name, directory / name if own else directory / "source" / name)
     with (directory / LOG).open("xb") as file:
         for line in recording.log.lines():
             if not line.problem:
@@ -366,14 +374,16 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
-def _copy(files: Mapping[str, bytes], name: str, target: Target) -> None:
+def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     opening = getattr(files, "open", None)
-    if opening is None:
-        target.write(files[name])
-        return
-    with opening(name) as source:
-        shutil.copyfileobj(source, target)
+    with path.open("xb") as target:
+        if opening is None:
+            target.write(files[name])
+            return
+        with opening(name) as source:
+            shutil.copyfileobj(source, target)
 
 
 def pack(path: Path, target: Target) -> RunManifest:

@@ -188,7 +188,7 @@ def seal_frames(lines: Iterable[bytes], target: IO[bytes]) -> list[tuple[int, in
     """Write whole raw lines (each with its newline) as frames; return the sizes of each frame."""
     import zstandard
 
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True, write_checksum=True)
     frames: list[tuple[int, int]] = []
     pending: list[bytes] = []
     size = 0

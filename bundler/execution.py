@@ -15,6 +15,7 @@ from bundler.errors import BundleError, UsageError
 from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.results import NOT_PASSING, Results, Status, Verdict
+from bundler.runners import nextest as nextest_runner
 from bundler.runners import process
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
@@ -58,13 +59,16 @@ def record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
-    ended = process.run(
-        pytest_runner.command(request.argv, child),
-        env=child,
-        cwd=request.cwd,
-        on_output=recording.output,
-        on_idle=recording.idle,
-    )
+    with nextest_runner.inside(request.argv, child) as inside:
+        ended = process.run(
+            pytest_runner.command(request.argv, child),
+            env=inside.environment if inside else child,
+            cwd=request.cwd,
+            on_output=recording.output,
+            on_idle=recording.idle,
+        )
+        if inside:
+            _take_in(ui, recording, inside)
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
@@ -75,6 +79,23 @@ def record(
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
     return Execution(request, ended, recorded, _tail(recording))
+
+
+def _take_in(ui: Ui, recording: Recorder, inside: nextest_runner.Inside) -> None:
+    try:
+        told = inside.recording()
+    except BundleError as error:
+        ui.status(f"bundle: nextest's recording cannot be read: {error.message}")
+        return
+    if told is not None:
+        recording.take_in(told)
+
+
+def runner_of(argv: Sequence[str]) -> str:
+    """Return which runner's command this is, `command` where it is nobody's."""
+    if pytest_runner.recognises(argv):
+        return "pytest"
+    return "nextest" if nextest_runner.recognises(argv) else "command"
 
 
 def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:

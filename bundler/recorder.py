@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bundler import __version__, atomic, bundle, environment, test_bundles
+from bundler.errors import BundleError
 from bundler.events import text_fields
 from bundler.manifest import (
     Command,
@@ -32,6 +33,7 @@ from bundler.results import Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge
 from bundler.store import Store
+from bundler.times import epoch_microseconds
 
 OUTPUT_LIMIT = 10 * 1024 * 1024
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
@@ -67,6 +69,10 @@ class Recorded:
     results: Results
 
 
+_OURS_TO_TELL = frozenset({"RunStarted", "RunOutput", "RunFinished"})
+"""What the wrapper saw itself."""
+
+
 class Recorder:
     """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
 
@@ -80,6 +86,7 @@ class Recorder:
         self.request = request
         self._output = _BoundedOutput(live)
         self._timed_out = False
+        self._told: RunStatus | None = None
         self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
 
     def start_describing(self) -> None:
@@ -105,6 +112,34 @@ class Recorder:
             except (OSError, ValueError) as error:
                 self.disarm(error)
 
+    def take_in(self, told: Recording) -> None:
+        """Take in what the runner itself recorded of this run, and its files. Never raises."""
+        if self.problem is None:
+            try:
+                self._output.flush()
+                self._take_in(told)
+            except (OSError, ValueError, BundleError) as error:
+                self.disarm(error)
+
+    def _take_in(self, told: Recording) -> None:
+        begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
+        shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
+        for _, event in told.events():
+            if event.event not in _OURS_TO_TELL:
+                self.live.append(
+                    event.event,
+                    category=event.category,
+                    message=event.message,
+                    level=event.level,
+                    test_id=event.test_id,
+                    seed=event.seed,
+                    ts_us=event.ts_us + shift_us,
+                    data=event.payload(),
+                )
+        for name in told.files:
+            bundle.keep(told.files, name, self.live.directory / "source" / name)
+        self._told = told.manifest.status
+
     def finish(self, ending: Ending) -> Recorded | None:
         """Finish the bundle and return it, or None where the recording failed."""
         try:
@@ -127,10 +162,16 @@ class Recorder:
             results = fold(recording.events())
         if self._write_test_bundles(recording, results):
             results = fold(recording.events())
-        status = judge(ending, results, runner=self.request.runner)
+        status = self._status(ending) or judge(ending, results, runner=self.request.runner)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
+
+    def _status(self, ending: Ending) -> RunStatus | None:
+        """How the runner says that the run ended, unless it ended otherwise."""
+        told = self._told
+        as_told = told is not None and told.exit_code == ending.exit_code
+        return told if as_told and not ending.forwarded and ending.signal is None else None
 
     def _write_test_bundles(self, recording: Recording, results: Results) -> bool:
         """Write the test bundles; where there are too many, say so in the log."""

@@ -3,19 +3,22 @@
 What starts the rerun of a run, in this order (a stranger's bundle never starts its own words):
 
 1. an explicit command: `bundle run -R RUN -- COMMAND`;
-2. of a run recorded here: its own command;
-3. `[tool.bundle] command`;
-4. the command of this project's last run recorded here;
-5. `python -m pytest` of the active or the project's own virtual environment.
+2. of a run that cargo-nextest recorded: `cargo nextest run -R` of its own recording;
+3. of a run recorded here: its own command;
+4. `[tool.bundle] command`;
+5. the command of this project's last run recorded here;
+6. `python -m pytest` of the active or the project's own virtual environment.
 
-In 3 to 5 of the bundle's own words come back only typed, allow-listed options and paths inside the
+In 4 to 6 of the bundle's own words come back only typed, allow-listed options and paths inside the
 project (`bundler.scope`); what does not come back is listed.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,17 +30,29 @@ from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
 from bundler.escapes import one_line
-from bundler.execution import Execution, last_lines, leave, record, tidy
+from bundler.execution import Execution, last_lines, leave, record, runner_of, tidy
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Request
 from bundler.recording import Recording
-from bundler.rerun import Order, Plan, State, plan, rerun_exit_code, selection_document
+from bundler.rerun import (
+    FileOf,
+    Order,
+    Plan,
+    State,
+    plan,
+    pytest_file,
+    rerun_exit_code,
+    selection_document,
+)
+from bundler.runners import nextest as nextest_runner
 from bundler.runners import pytest as pytest_runner
 from bundler.scope import applicable_scope
 from bundler.store import Store
 from bundler.terminal import Ui
 
 MOST_LISTED = 20
+FILES_OF: dict[str, FileOf] = {"nextest": nextest_runner.binary_of}
+"""What stands for the file of a test, by runner; else it is the file of a pytest node id."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,7 @@ class Start:
     cwd: Path
     not_applied: tuple[str, ...] = ()
     added: int = 0
+    temporary: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +84,8 @@ def how_to_start(
     configured: Sequence[str] | None = None,
 ) -> Start:
     """Decide what starts the rerun of a recording, as this module's docstring says."""
+    if nextest_runner.has_archive(parent):
+        return _by_nextest(parent, store)
     if is_local(parent, store):
         command = parent.manifest.command
         argv = command.argv[: len(command.argv) - command.added]
@@ -81,6 +99,20 @@ def how_to_start(
     starter, origin = _command_of_here(store, env, configured)
     scope = applicable_scope(_arguments(parent.manifest.command.argv), cwd)
     return Start([*starter, *scope.args], origin, cwd, tuple(scope.not_applied))
+
+
+def _by_nextest(parent: Recording, store: Store) -> Start:
+    """nextest reruns its own recordings; it is given a copy, which goes when the rerun ends."""
+    folder = Path(tempfile.mkdtemp(prefix="bundle-rerun-"))
+    path = folder / f"{parent.manifest.run_id[:8]}.zip"
+    try:
+        nextest_runner.write_archive(parent, path)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    cwd = Path(parent.manifest.command.cwd) if is_local(parent, store) else store.project
+    argv = nextest_runner.rerun_command(path)
+    return Start(argv, "nextest", _existing(cwd, store), temporary=folder)
 
 
 def is_local(recording: Recording, store: Store) -> bool:
@@ -102,8 +134,24 @@ def carry_out(
     The child's own code; 5 where it passed and tests are still outstanding; 0 where nothing was
     left to run and nothing is outstanding.
     """
+    try:
+        return _carry_out(ui, rerun, env, configuration, fix_hash=fix_hash)
+    finally:
+        if rerun.start.temporary is not None:
+            shutil.rmtree(rerun.start.temporary, ignore_errors=True)
+
+
+def _carry_out(
+    ui: Ui,
+    rerun: Rerun,
+    env: Mapping[str, str],
+    configuration: Configuration,
+    *,
+    fix_hash: bool | None,
+) -> int:
     parent = rerun.parent
-    chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), parent.results)
+    file_of = FILES_OF.get(parent.manifest.command.runner, pytest_file)
+    chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), parent.results, file_of)
     planned = plan(chain.state, parent.results, rerun.order)
     for line in _first_lines(rerun, chain.state):
         ui.status(line)
@@ -119,7 +167,7 @@ def carry_out(
         },
     )
     pruning.use(Path(parent.where))
-    code = _end(ui, execution, chain, planned)
+    code = _end(ui, execution, chain, planned, file_of)
     tidy(ui, execution, configuration)
     return code
 
@@ -138,14 +186,14 @@ def _selection(parent: Recording, planned: Plan) -> dict[str, Any]:
     return selection_document(planned, restore=states, random_seeds=generators.random_seeds(parent))
 
 
-def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan) -> int:
+def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_of: FileOf) -> int:
     recorded = execution.recorded
     for line in last_lines(execution):
         ui.status(line)
     if recorded is None or execution.ended.signal is not None:
         return leave(execution)
     results = recorded.results
-    after = chains.child_chain(recorded.manifest.run_id, chain, results).state
+    after = chains.child_chain(recorded.manifest.run_id, chain, results, file_of).state
     known = {test.test_id for test in results.tests}
     known |= {one.test_id for one in results.deselected}
     known |= chain.state.uncollected
@@ -187,7 +235,7 @@ def _request(rerun: Rerun) -> Request:
         cwd=rerun.start.cwd,
         seed=manifest.seed,
         seed_imposed=manifest.seed_imposed,
-        runner="pytest" if pytest_runner.recognises(argv) else "command",
+        runner=runner_of(argv),
         parent=manifest.run_id,
         added=rerun.start.added,
     )

@@ -75,6 +75,8 @@ def _vanished(ending: Ending) -> str | None:
 def _of_session(
     session: Session, results: Results, exit_code: int | None
 ) -> tuple[Status, str | None]:
+    if session.reason is not None and session.reason.startswith("stopping after "):
+        return Status.FAILED, session.reason  # `-x`: 1 in a single process, 2 under xdist
     if session.reason is not None and session.exit_status not in (0, 1):
         broken = any(problem.outcome is Verdict.ERRORED for problem in results.collection)
         other = Status.INTERNAL_ERROR if session.exit_status == 3 else Status.CANCELLED

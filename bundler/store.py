@@ -39,7 +39,19 @@ if TYPE_CHECKING:
 
 RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 RUN_DIRECTORY = re.compile(rf"(\d{{6,}})-({RUN_ID.pattern})")
-RECORDING_ENDINGS = (".zip", ".xml", ".json", ".ndjson", ".zst", ".gz", ".bz2", ".xz", ".trace")
+RECORDING_ENDINGS = (
+    ".zip",
+    ".xml",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".log",
+    ".zst",
+    ".gz",
+    ".bz2",
+    ".xz",
+    ".trace",
+)
 
 README = """\
 This folder belongs to bundle (seedbundle), the recorder for test runs.

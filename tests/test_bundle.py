@@ -55,6 +55,13 @@ def test_a_live_bundle_reads_as_far_as_it_has_come(tmp_path: Path) -> None:
     assert not bundle.read(tmp_path / "run").live
 
 
+def test_the_end_is_a_line_of_its_own_behind_a_torn_one(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", *a_test("t"), b'{"v":1,"ts_us":12,"lev')
+    results = bundle.read(run).results
+    assert results.finished is not None
+    assert results.counts == {"passed": 1}
+
+
 def test_a_finished_bundle_is_sealed_whole(tmp_path: Path) -> None:
     finished(tmp_path / "run", *a_test("t"))
     assert names(tmp_path / "run") == ["events.ndjson.zst", "manifest.json", "summary.json"]
@@ -194,11 +201,14 @@ def test_a_missing_member_is_said(tmp_path: Path, missing: str) -> None:
     assert any("missing" in problem for problem in recording.problems)
 
 
-def test_a_member_with_another_digest_is_said_and_the_rest_is_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", range(8))
+def test_a_member_with_another_digest_is_said_and_the_rest_is_read(
+    tmp_path: Path, where: int
+) -> None:
     run = finished(tmp_path / "run", *a_test("t"))
     log = bytearray((run / "events.ndjson.zst").read_bytes())
-    log[len(log) // 2] ^= 0xFF
+    log[len(log) * (where + 1) // 9] ^= 0xFF
     (run / "events.ndjson.zst").write_bytes(log)
     recording = bundle.read(run)
     assert any("digest" in problem for problem in recording.problems)
-    assert not recording.results.complete
+    assert not recording.results.complete  # the checksum of its frame tells

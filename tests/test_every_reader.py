@@ -45,6 +45,7 @@ OF_EACH = [
 ]
 HELD = {  # what a writer says of a verdict that it has no word for
     "junit": {Verdict.XPASSED: Verdict.PASSED},
+    "libtest": {Verdict.XPASSED: Verdict.PASSED, Verdict.XFAILED: Verdict.SKIPPED},
 }
 
 
@@ -102,8 +103,20 @@ def test_what_is_read_can_be_written_in_every_format(path: Path, to: str) -> Non
     if len(reader_of(content)) == 1:
         again = read_bytes(content)
         held = HELD.get(to, {})
-        assert verdicts(again) == [held.get(one, one) for one in verdicts(recording)]
+        expected = [held.get(one, one) for one in verdicts(recording)]
+        if to == "libtest":
+            assert sorted(verdicts(again)) == sorted(as_libtest(recording, expected))
+        else:
+            assert verdicts(again) == expected
         assert again.problems == []
+
+
+def as_libtest(recording: Recording, expected: list[Verdict]) -> list[Verdict]:
+    """It has no word for a test that never ran, and a file not collected is a test that failed."""
+    problems = [one for one in recording.results.collection if one.outcome is Verdict.ERRORED]
+    return [Verdict.FAILED for _ in problems] + [
+        one for one in expected if one is not Verdict.NOT_RUN
+    ]
 
 
 @pytest.mark.parametrize("path", sorted((FIXTURES / "junit").glob("*.xml")), ids=named)

@@ -41,6 +41,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundle",),
     ("verification", "translation"),
     ("formats",),
+    ("formats.rust_panics",),
     (
         "formats.junit_cases",
         "formats.junit_elements",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Place
 
 from bundler.recording import Recording
 from bundler.results import BAD, Attempt, TestResult, Verdict
@@ -204,3 +205,61 @@ def test_a_stress_run_has_every_iteration(nextest: Nextest) -> None:
     results = open_path(nextest.exported()).results
     assert results.counts == {"failed": 4, "flaky": 4, "skipped": 4}
     assert [one.occurrence for one in results.with_id("weather::storms flaky")] == [1, 2, 3, 4]
+
+
+def a_place(nextest: Nextest, tmp_path: Path) -> tuple[Place, dict[str, str]]:
+    """A project that is the crate, with a store of its own."""
+    crate = tmp_path / "crate"
+    shutil.copytree(nextest.crate, crate)
+    kept = ("PATH", "XDG_CONFIG_HOME", "CARGO_TERM_COLOR")
+    return Place(crate, tmp_path / "store"), {name: nextest.environment[name] for name in kept}
+
+
+def test_bundle_run_records_the_tests_of_nextest(nextest: Nextest, tmp_path: Path) -> None:
+    here, environment = a_place(nextest, tmp_path)
+    words = ("cargo", "nextest", "run", "-E", "test(flaky) + test(boiling) + test(freezing)")
+    environment["XDG_CONFIG_HOME"] = str(tmp_path)
+    here.run(words, **environment)  # it is built once
+    plain = here.run(words, **environment)
+    done = here.bundle("run", "--", *words, **environment)
+    assert (done.code, plain.code) == (100, 100)
+    assert shown(done.stderr).issuperset(shown(plain.stderr))
+    recording = here.latest()
+    assert recording.manifest.command.runner == "nextest"
+    assert recording.manifest.status.state == "failed"
+    assert here.verdicts() == {
+        "weather tests::boiling_is_wrong": "failed",
+        "weather tests::freezing_is_zero": "passed",
+        "weather tests::tides": "skipped",
+        "weather::storms flaky": "flaky",
+    }
+    assert here.bundle("verify", "latest").code == 0
+
+
+def shown(text: str) -> set[str]:
+    """The lines of a run without what differs from one to the next."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    text = re.sub(r"[0-9]+\.[0-9]+s|[0-9a-f-]{36}|\(.*\)", "", text)
+    return {line.strip() for line in text.splitlines() if "test(s)" not in line}
+
+
+def test_bundle_rerun_runs_what_did_not_pass_until_nothing_is_left(
+    nextest: Nextest, tmp_path: Path
+) -> None:
+    here, environment = a_place(nextest, tmp_path)
+    wanted = "test(flaky) + test(boiling) + test(freezing)"
+    nextest.run("run", "-E", wanted)
+    archive = nextest.exported()
+    first = here.bundle("rerun", str(archive), **environment)
+    assert first.code == 100, first.stderr
+    child = here.latest()
+    assert child.manifest.parent is not None
+    assert child.manifest.parent.run_id == open_path(archive).manifest.run_id
+    assert child.results.counts["failed"] >= 1
+    left_out = {one.test_id for one in child.results.deselected if one.reason == "passing"}
+    assert {"weather tests::freezing_is_zero", "weather::storms flaky"} <= left_out
+    source = here.project / "src" / "lib.rs"
+    source.write_text(source.read_text().replace("99.0", "100.0"))
+    second = here.bundle("rerun", "--argument=-E", "--argument", wanted, **environment)
+    assert "weather tests::boiling_is_wrong" not in second.stderr.partition("outstanding:")[2]
+    assert here.verdicts()["weather tests::boiling_is_wrong"] == "passed"

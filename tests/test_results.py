@@ -114,6 +114,7 @@ def test_a_log_is_complete_only_if_its_end_counts_right() -> None:
         (Ending(3), 3, "INTERNALERROR", Status.INTERNAL_ERROR),
         (Ending(5), 5, None, Status.NO_TESTS),
         (Ending(1), 1, "stopping after 1 failures", Status.FAILED),
+        (Ending(2), 2, "stopping after 1 failures", Status.FAILED),
         (Ending(2, forwarded=("SIGTERM",)), 2, None, Status.CANCELLED),
         (Ending(1, forwarded=("SIGINT",)), 1, None, Status.FAILED),
         (Ending(0, forwarded=("SIGINT",)), None, None, Status.CANCELLED),

@@ -9,10 +9,9 @@ import typer
 
 from bundler.configuration import Configuration, load_leniently
 from bundler.errors import OutputError
-from bundler.execution import finish, record, unrecorded
+from bundler.execution import finish, record, runner_of, unrecorded
 from bundler.recorder import Request
 from bundler.rerun import Order
-from bundler.runners import pytest as pytest_runner
 from bundler.seeds import parse_seed, random_seed
 from bundler.store import current_directory
 from bundler.terminal import Ui
@@ -77,7 +76,7 @@ def command(
         argv=argv,
         cwd=cwd,
         seed=random_seed() if imposed is None else imposed,
-        runner="pytest" if pytest_runner.recognises(argv) else "command",
+        runner=runner_of(argv),
         seed_imposed=imposed is not None,
         watch_entropy=watch_entropy,
     )

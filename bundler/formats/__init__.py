@@ -9,6 +9,8 @@ from bundler.recording import Recording
 
 WRITERS = {
     "junit": "bundler.formats.junit",
+    "libtest": "bundler.formats.libtest",
+    "ctrf": "bundler.formats.ctrf",
     "ndjson": "bundler.formats.ndjson",
 }
 """Every format that a run can be exported to, and the module that writes it.
@@ -20,6 +22,8 @@ the format has dialects: `DIALECTS`, the default first, and the keyword `dialect
 READERS: tuple[str, ...] = (
     "bundler.formats.junit_reader",
     "bundler.formats.nextest",
+    "bundler.formats.libtest",
+    "bundler.formats.ctrf",
     "bundler.formats.go_test",
     "bundler.formats.reportlog",
     "bundler.formats.ndjson",

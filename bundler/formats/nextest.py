@@ -27,6 +27,7 @@ An occurrence is an iteration of a stress run. nextest has no seed.
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -94,15 +95,23 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
 
 
 class Kept(Mapping[str, bytes]):
-    """The files that nextest wrote, under a folder of their own."""
+    """The files that nextest wrote, under a folder of their own, as they are in an archive of it.
 
-    def __init__(self, members: Members) -> None:
-        names = [stored.MANIFEST, stored.LOG, stored.STORE]
+    In nextest's own store there is no manifest; what it would say stands in the index.
+    """
+
+    def __init__(self, members: Members, run: dict[str, Any]) -> None:
         self._members = members
-        self._names = {f"{FILES}/{name}": name for name in names if name in members}
+        self._made: dict[str, bytes] = {}
+        if run and stored.MANIFEST not in members:
+            self._made[stored.MANIFEST] = stored.manifest_of(run)
+        names = [stored.MANIFEST, stored.LOG, stored.STORE]
+        known = [name for name in names if name in members or name in self._made]
+        self._names = {f"{FILES}/{name}": name for name in known}
 
     def __getitem__(self, name: str) -> bytes:
-        return self._members[self._names[name]]
+        inner = self._names[name]
+        return self._made[inner] if inner in self._made else self._members[inner]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -112,6 +121,8 @@ class Kept(Mapping[str, bytes]):
 
     def open(self, name: str) -> IO[bytes]:
         """Return a stream of a file: it may be too large to be read as a whole."""
+        if self._names[name] in self._made:
+            return io.BytesIO(self[name])
         return self._members.open(self._names[name])
 
 
@@ -232,7 +243,7 @@ class _Reader:
             format="nextest",
             runner="nextest",
             run_id=str(kind["run-id"]).lower(),
-            files=Kept(self.members),
+            files=Kept(self.members, self.run),
         )
         workspace = self._document("cargo-metadata.json").get("workspace_root")
         started_at = self.run.get("started-at", timestamp)

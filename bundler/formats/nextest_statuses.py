@@ -32,9 +32,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
+from bundler.formats.rust_panics import panic_in
 from bundler.manifest import RunStatus
 from bundler.results import Failure, Status, Verdict
 
@@ -58,8 +58,6 @@ STOPPED = {
     "report-error": "nextest could not write its report",
 }
 """Reasons to cancel a run that say nothing of its tests."""
-
-_PANIC = re.compile(r"panicked at (?P<file>[^\n]*?):(?P<line>[0-9]{1,9}):[0-9]{1,9}")
 
 
 def outcome_of(result: dict[str, Any]) -> tuple[Verdict, str | None]:
@@ -88,17 +86,11 @@ def failure_of(run_status: dict[str, Any], phase: str = "call") -> Failure:
     kind = _kind(result)
     if not summary.get("short-message"):
         return Failure(phase=phase, message=kind)
-    message = str(summary["short-message"])
-    text = str(summary.get("description") or "")
-    place = _PANIC.search(message)
-    return Failure(
-        phase=phase,
-        type=kind,
-        message=_panic_message(text) if place else message,
-        traceback=text or None,
-        file=place["file"] if place else None,
-        line=int(place["line"]) if place else None,
-    )
+    text = str(summary.get("description") or summary["short-message"])
+    panic = panic_in(text, kind=kind, phase=phase)
+    if panic is not None:
+        return panic
+    return Failure(phase=phase, type=kind, message=str(summary["short-message"]), traceback=text)
 
 
 def run_status_of(run: dict[str, Any], cancelled_by: str | None) -> RunStatus | None:
@@ -171,15 +163,3 @@ def _kind(result: dict[str, Any]) -> str:
     failure = result.get("failure")
     code = failure.get("code") if isinstance(failure, dict) else None
     return f"test failure with exit code {code}"
-
-
-def _panic_message(text: str) -> str:
-    """What the panic said: the lines after the first, up to its backtrace."""
-    lines = text.splitlines()
-    start = next((n for n, line in enumerate(lines) if "panicked at " in line), -1) + 1
-    said: list[str] = []
-    for line in lines[start:]:
-        if line.startswith(("stack backtrace:", "note: ", "test ", "failures:")):
-            break
-        said.append(line)
-    return "\n".join(said).strip() or text.split("\n", 1)[0]

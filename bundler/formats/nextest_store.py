@@ -168,6 +168,12 @@ def run_of_manifest(members: Members) -> dict[str, Any]:
     return run
 
 
+def manifest_of(run: dict[str, Any]) -> bytes:
+    """Return the manifest that nextest would export of a run in its index."""
+    version = {"major": ARCHIVE_MAJOR, "minor": 0}
+    return msgspec.json.encode({"format-version": version, "run": run})
+
+
 def run_of_index(packed: IO[bytes], run_id: str) -> dict[str, Any]:
     """Return what runs.json.zst says of one run, an empty document where it says nothing.
 

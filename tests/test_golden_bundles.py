@@ -1,0 +1,32 @@
+"""Data outlives code: every bundle that an earlier version wrote is read, whole and the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bundler import bundle
+from bundler.manifest import FORMAT_MAJOR, FORMAT_MINOR
+from bundler.verification import verify
+
+BUNDLES = Path(__file__).parent / "golden" / "bundles"
+
+COUNTS = {"1.0": {"passed": 4, "failed": 1, "skipped": 1}}
+
+
+def test_every_format_version_has_its_bundle() -> None:
+    assert {path.stem for path in BUNDLES.glob("*.zip")} == set(COUNTS)
+    assert f"{FORMAT_MAJOR}.{FORMAT_MINOR}" in COUNTS
+
+
+@pytest.mark.parametrize("version", COUNTS)
+def test_a_bundle_of_an_earlier_version_is_read_whole(version: str) -> None:
+    recording = bundle.read(BUNDLES / f"{version}.zip")
+    assert verify(recording) == []
+    assert recording.results.counts == COUNTS[version] == recording.manifest.counts
+    assert recording.manifest.seed == 0xDEADBEEF
+    assert {test.worker for test in recording.results.tests} == {"gw0", "gw1"}
+    [failed] = [test for test in recording.results.tests if test.verdict == "failed"]
+    assert failed.test_id == "shop/test_basket.py::test_a_shop_never_pays_its_customers"
+    assert failed.attempts[0].failures[0].message.startswith("assert -3.25 >= 0")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from builders import a_log, a_test, line, results_of
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.manifest import RunStatus
@@ -217,6 +217,7 @@ def smallest(items: Iterable[str], shows: Callable[[set[str]], bool]) -> tuple[l
         return list(end.value), tries
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 59), min_size=1, max_size=5), st.integers(1, 60))
 def test_what_acts_together_is_found_whole_and_in_order(needed: set[int], size: int) -> None:
     items = [str(one) for one in range(max(size, max(needed) + 1))]
@@ -225,6 +226,7 @@ def test_what_acts_together_is_found_whole_and_in_order(needed: set[int], size: 
     assert found == [one for one in items if one in wanted]
 
 
+@settings(deadline=None)
 @given(st.sets(st.frozensets(st.integers(0, 15), min_size=1), min_size=1, max_size=6))
 def test_no_member_of_what_is_found_can_be_left_out(causes: set[frozenset[int]]) -> None:
     def shows(chosen: set[str]) -> bool:
@@ -244,6 +246,7 @@ def test_one_polluter_among_a_thousand_takes_about_twenty_tries() -> None:
 # --- the line for somebody without this tool ---------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(min_size=1).filter(lambda text: "\0" not in text), min_size=1))
 def test_a_shell_reads_the_plain_line_as_it_was_meant(ids: list[str]) -> None:
     words = shlex.split(plain_line(ids, {"PYTHONHASHSEED": "7"}, ["-n0"]))

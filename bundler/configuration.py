@@ -123,6 +123,15 @@ def load_leniently(
     ), loading.problems
 
 
+def in_force(env: Mapping[str, str]) -> Configuration:
+    """Return the values in force in the working directory, as far as they can be read."""
+    try:
+        start = Path.cwd()
+    except OSError:  # it was deleted: the user's file and the environment still count
+        start = Path(os.sep)
+    return load_leniently(start, env)[0]
+
+
 def variable(name: str) -> str:
     """Return the variable of the environment that sets a key."""
     return f"BUNDLE_{name.upper()}"

@@ -6,7 +6,7 @@ Where recording is not possible, the command runs all the same and one line says
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler import probe, pruning, recorder
@@ -21,6 +21,8 @@ from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
 from bundler.store import open_store
 from bundler.terminal import Ui
+
+UNLIMITED = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def record(
         raise UsageError("a command is missing", hint="Write `bundle run -- COMMAND`.")
     if not configuration.record:
         return Execution(request, _pass_through(request.argv, request.cwd, env))
+    request = replace(request, output_limit=configuration.output_limit or UNLIMITED)
     try:
         recording = recorder.begin(request, open_store(env), env, documents or {})
     except (OSError, BundleError) as error:

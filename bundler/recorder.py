@@ -35,7 +35,6 @@ from bundler.status import Ending, judge
 from bundler.store import Store
 from bundler.times import epoch_microseconds
 
-OUTPUT_LIMIT = 10 * 1024 * 1024
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
 CHUNK = 256 * 1024
 TIMEOUT_MARK = b"+++ Timeout +++"
@@ -56,6 +55,7 @@ class Request:
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
+    output_limit: int = 10_000_000
     watch_entropy: bool = False
 
 
@@ -275,7 +275,7 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "t0_ns": live.started_ns,
             "seed_hex": live.manifest.seed_hex,
             "path": str(probe_path),
-            "output_limit": OUTPUT_LIMIT,
+            "output_limit": recorder.request.output_limit,
             "selection": str(selection) if selection.exists() else None,
             "impose": live.manifest.seed_imposed,
             "watch_entropy": recorder.request.watch_entropy,

@@ -254,3 +254,23 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < deadline, f"{path} never appeared"
         time.sleep(0.05)
+
+
+def test_the_configured_limit_bounds_the_output_of_a_test(here: Place) -> None:
+    here.file("test_loud.py", "def test_loud(): print('x' * 100_000)\n")
+    here.file("pyproject.toml", "[tool.bundle]\noutput_limit = '10kB'\n")
+    here.bundle("run", "--", *PYTEST)
+    recording = here.latest()
+    [test] = recording.results.tests
+    pieces = list(recording.outputs(test.attempts[0].output_offsets))
+    assert sum(len(piece.content) for piece in pieces) <= 10_000
+    assert sum(piece.omitted_bytes for piece in pieces) > 80_000
+
+
+def test_the_configured_colour_is_followed(here: Place) -> None:
+    here.file("test_mixed.py", MIXED)
+    here.bundle("run", "--", *PYTEST)
+    assert "\x1b[" not in here.bundle("replay").stdout
+    here.file("pyproject.toml", "[tool.bundle]\ncolor = 'always'\n")
+    assert "\x1b[" in here.bundle("replay").stdout
+    assert "\x1b[" not in here.bundle("replay", "--color", "never").stdout

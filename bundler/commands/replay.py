@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bundler.about import count, damage
+from bundler.configuration import in_force
 from bundler.errors import UsageError
 from bundler.escapes import json_text
 from bundler.filters import any_of
@@ -72,8 +73,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="The events, one a line.")] = False,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
     color: Annotated[
-        ColourChoice, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
-    ] = ColourChoice.AUTO,
+        ColourChoice | None, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
+    ] = None,
 ) -> int:
     """Show a recorded run again.
 
@@ -90,7 +91,8 @@ def command(
         bundle replay --json | jq -r .test_id
     """
     ui: Ui = context.obj
-    ui.choose_colour(color)
+    configuration = in_force(ui.environment)
+    ui.choose_colour(color or ColourChoice(configuration.color))
     if ui.look.colour:
         ui.know_runs(open_store().ids())
     chosen = [*(["--filter"] if filters else []), *(["--failed"] if failed else [])]
@@ -112,7 +114,7 @@ def command(
         _write_events(ui, recording, options)
     else:
         name = run if is_path(run) else recording.manifest.run_id[:8]
-        with ui.paged(enabled=not no_pager):
+        with ui.paged(enabled=not no_pager, configured=configuration.pager):
             ui.stdout.write_lines(replay(recording, options, ui.look, name=name))
     for sentence in damage(recording):
         ui.warning(sentence)

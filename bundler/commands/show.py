@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bundler.about import damage
+from bundler.configuration import in_force
 from bundler.details import document_of_test, lines_of_test, matching_tests, run_lines
 from bundler.errors import AmbiguousRun, NotARecording, RunNotFound
 from bundler.escapes import json_text, one_line
@@ -35,8 +36,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
     color: Annotated[
-        ColourChoice, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
-    ] = ColourChoice.AUTO,
+        ColourChoice | None, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
+    ] = None,
 ) -> int:
     """Show one run, or one test of it, in detail.
 
@@ -51,7 +52,8 @@ def command(
         bundle show test_login --json | jq .attempts[0].failures
     """
     ui: Ui = context.obj
-    ui.choose_colour(color)
+    configuration = in_force(ui.environment)
+    ui.choose_colour(color or ColourChoice(configuration.color))
     if ui.look.colour:
         ui.know_runs(open_store().ids())
     recording, test = _named(run, test)
@@ -65,7 +67,7 @@ def command(
         for document in _documents(recording, found):
             ui.stdout.write_bytes(json_text(document, in_ci=ui.stdout.in_ci))
     else:
-        with ui.paged(enabled=not no_pager):
+        with ui.paged(enabled=not no_pager, configured=configuration.pager):
             ui.stdout.write_lines(_lines(recording, found, ui.look))
     for sentence in damage(recording):
         ui.warning(sentence)

@@ -491,7 +491,7 @@ _NESTED = (
         import os, subprocess, sys
         def test_nested(tmp_path):
             (tmp_path / "test_inner.py").write_text("def test_inner(): assert False")
-            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+            command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
             ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
             assert ran.returncode == 1
             assert "bundle" not in ran.stdout

@@ -13,6 +13,8 @@ import pytest
 from command_line import BUNDLE, Place, place
 
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+PLUGIN = ("-p", "no:bundle", "-p", "bundler.pytest_plugin")
+"""The plugin by its module's name, once, whether its entry point is installed here or not."""
 
 MIXED = """
 import pytest
@@ -226,7 +228,7 @@ def test_xdist_workers_and_their_order_are_recorded(here: Place) -> None:
 
 def test_pytest_bundle_records_without_the_wrapper(here: Place) -> None:
     here.file("test_mixed.py", MIXED)
-    plugin = (*PYTEST, "-p", "bundler.pytest_plugin", "--bundle")
+    plugin = (*PYTEST, *PLUGIN, "--bundle")
     ended = here.run(plugin)
     assert ended.code == 1
     assert len(here.verdicts()) == 3
@@ -236,14 +238,14 @@ def test_pytest_bundle_records_without_the_wrapper(here: Place) -> None:
 
 def test_pytest_bundle_records_xdist_workers_too(here: Place) -> None:
     here.file("test_mixed.py", MIXED)
-    here.run([*PYTEST, "-p", "bundler.pytest_plugin", "--bundle", "-n", "2"])
+    here.run([*PYTEST, *PLUGIN, "--bundle", "-n", "2"])
     assert len(here.verdicts()) == 3
     assert {test.worker for test in here.latest().results.tests} <= {"gw0", "gw1"}
 
 
 def test_pytest_bundle_under_bundle_run_records_once(here: Place) -> None:
     here.file("test_mixed.py", MIXED)
-    here.bundle("run", "--", *PYTEST, "-p", "bundler.pytest_plugin", "--bundle")
+    here.bundle("run", "--", *PYTEST, *PLUGIN, "--bundle")
     assert len(here.verdicts()) == 3
     runs = [path for path in here.store.glob("*/*") if path.is_dir()]
     assert len(runs) == 1

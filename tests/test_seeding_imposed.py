@@ -299,7 +299,7 @@ def test_the_vector_of_the_specification_reaches_the_test(shop: Workshop) -> Non
     assert ran.results.tests[0].seed == 0x49264EDAA99944A3
 
 
-PLUGIN = ("-p", "bundler.pytest_plugin")
+PLUGIN = ("-p", "no:bundle", "-p", "bundler.pytest_plugin")
 
 
 def test_without_a_recording_the_fixtures_follow_the_variable_and_say_so(shop: Workshop) -> None:

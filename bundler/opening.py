@@ -97,8 +97,8 @@ def _is_ours(document: IO[bytes]) -> bool:
     """Whether a manifest.json is of a run bundle, as far as its first bytes tell."""
     with document:
         head = document.read(4096)
-    others = (b'"format-version"', b'"schema_version"')
-    return b'"format"' in head or not any(sign in head for sign in others)
+    others = (b'"format-version"', b'"scenario_id"')
+    return not any(sign in head for sign in others)
 
 
 def _read_plain(file: IO[bytes], where: str) -> Recording:

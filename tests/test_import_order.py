@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "schema", "probe"),
     ("documents", "names", "limits", "events", "seeds", "times"),
+    ("testing",),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
@@ -48,10 +49,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "formats.nextest_statuses",
         "formats.nextest_store",
         "formats.pytest_longrepr",
+        "formats.asupersync_bundles",
+        "formats.trace_events",
     ),
+    ("formats.asupersync_lines", "formats.trace_frames"),
+    ("formats.asupersync_events",),
     ("formats.junit_marks",),
     ("formats.*",),
-    ("opening",),
+    ("opening", "trace_view"),
     ("store",),
     ("pruning",),
     ("runners",),
@@ -75,7 +80,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 # Packages that are one thing to everybody else: what is inside may import what else is inside.
-CLOSED = ("probe", "runners.process")
+CLOSED = ("probe", "runners.process", "testing")
 
 # Libraries that take long to load are imported inside the functions that use them, but here.
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}

@@ -22,6 +22,7 @@ the format has dialects: `DIALECTS`, the default first, and the keyword `dialect
 READERS: tuple[str, ...] = (
     "bundler.formats.junit_reader",
     "bundler.formats.nextest",
+    "bundler.formats.asupersync",
     "bundler.formats.libtest",
     "bundler.formats.ctrf",
     "bundler.formats.go_test",

@@ -1,0 +1,88 @@
+"""Put the bundle of a test on disk: the documents that say what it was and did, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bundler.names import collision_key
+from bundler.testing.environment import EnvironmentMetadata
+from bundler.testing.json_documents import pretty
+from bundler.testing.ndjson import NdjsonEvent
+from bundler.testing.paths import artifact_base_dir, safe_bundle_dir, safe_file_name
+from bundler.testing.repro_manifest import ReproManifest
+from bundler.testing.summary import AssertionRecord, TestSummary
+from bundler.testing.whole_file import write_whole
+
+MANIFEST = "manifest.json"
+EVENTS = "events.ndjson"
+SUMMARY = "summary.json"
+ENVIRONMENT = "environment.json"
+FAILED_ASSERTIONS = "failed_assertions.json"
+DOCUMENTS = (MANIFEST, EVENTS, SUMMARY, ENVIRONMENT, FAILED_ASSERTIONS)
+
+
+def write_artifact_bundle(
+    manifest: ReproManifest,
+    *,
+    base: Path | None = None,
+    events: Iterable[NdjsonEvent] | None = None,
+    summary: TestSummary | None = None,
+    environment: EnvironmentMetadata | None = None,
+    failed_assertions: Iterable[AssertionRecord] = (),
+) -> Path:
+    """Write the bundle of a test that is over, and return its directory.
+
+    It lies in `base` (else `artifact_base_dir()`), under the scenario id and the seed of the
+    manifest, or under a safe name where the id is none. The manifest is written last. Raises
+    ContractError where it breaks its contract, OSError.
+
+        >>> manifest = ReproManifest.from_context(context, passed=True)      # doctest: +SKIP
+        >>> write_artifact_bundle(manifest, events=logger.events())          # doctest: +SKIP
+        PosixPath('target/test-artifacts/cancel_drain/00000000deadbeef')
+    """
+    manifest.validate()
+    where = safe_bundle_dir(base or artifact_base_dir(), manifest.scenario_id, manifest.seed)
+    where.mkdir(parents=True, exist_ok=True)
+    if events is not None:
+        _write_events(where / EVENTS, events)
+    if summary is not None:
+        write_whole(where / SUMMARY, summary.to_json())
+    if environment is not None:
+        write_whole(where / ENVIRONMENT, environment.to_json())
+    if failed := [one for one in failed_assertions if not one.passed]:
+        write_whole(where / FAILED_ASSERTIONS, failed_assertions_document(failed))
+    manifest.write(where)
+    return where
+
+
+def failed_assertions_document(failed: Iterable[AssertionRecord]) -> bytes:
+    """Return failed_assertions.json in bytes."""
+    return pretty([one.to_document() for one in failed])
+
+
+class FileNames:
+    """The names of the files in one test bundle: each real name gets one that nothing else has."""
+
+    def __init__(self) -> None:
+        self._taken = {collision_key(name) for name in DOCUMENTS}
+
+    def take(self, name: str, directory: Path | None = None) -> str:
+        """Return a safe name that is free, also of what lies in `directory` already."""
+        wanted = safe_file_name(name)
+        chosen, number = wanted, 1
+        while collision_key(chosen) in self._taken or (directory and (directory / chosen).exists()):
+            number += 1
+            chosen = _numbered(wanted, number)
+        self._taken.add(collision_key(chosen))
+        return chosen
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem}-{number}.{ending}" if dot else f"{name}-{number}"
+
+
+def _write_events(path: Path, events: Iterable[NdjsonEvent]) -> None:
+    with path.open("wb") as file:
+        file.writelines(event.to_line() for event in events)

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe"),
+    ("errors", "escapes", "schema", "probe", "verdicts"),
     ("documents", "names", "limits", "events", "seeds", "times"),
     ("testing",),
     ("results",),
@@ -38,6 +38,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("git", "machine"),
     ("environment", "kinds"),
     ("configuration",),
+    ("places",),
+    ("listing_cache",),
     ("test_bundles", "generators"),
     ("bundle",),
     ("verification", "translation"),

@@ -33,7 +33,7 @@ A file that could not be collected has one rung, `collection`.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -201,7 +201,7 @@ def ddmin(items: Sequence[str]) -> Generator[tuple[str, ...], bool, tuple[str, .
     return current
 
 
-def plain_line(test_ids: Sequence[str], variables: Mapping[str, str], more: Sequence[str]) -> str:
+def plain_line(test_ids: Sequence[str], variables: Mapping[str, str], more: Iterable[str]) -> str:
     """Return the same in the words of pytest alone, quoted for a POSIX shell."""
     sets = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     ids = ["'" + one.replace("'", "'\"'\"'") + "'" for one in test_ids]

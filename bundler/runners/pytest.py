@@ -19,6 +19,7 @@ from bundler.results import Results, TestResult
 from bundler.runners import Inside, Invocation
 
 NAME = "pytest"
+COMMAND = ("python", "-m", "pytest")
 KEEPS_ORDER = True
 KEEPS_VALUES = True
 NOT_KEPT = ""

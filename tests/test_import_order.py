@@ -63,6 +63,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pruning",),
     ("runners",),
     ("runners.process",),
+    ("runners.lines", "runners.go_screen"),
     ("runners.*",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),

@@ -25,6 +25,8 @@ _UNSAFE_RUN = re.compile(r"[^A-Za-z0-9._-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
+_PASSED_OVER = re.compile(r"(?:\Arun\.lock|\.tmp)\Z")  # what the reader of a directory leaves out
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
 
 
@@ -52,6 +54,14 @@ def check_name(component: str) -> str:
     if problem:
         raise HostileRecording(f"name {shown(component)} {problem}")
     return component
+
+
+def safe_path(path: str) -> str:
+    """Return a stranger's path as one under which a file can be written anywhere.
+
+    A component that is safe stays as it is; another one becomes a readable part and a digest.
+    """
+    return "/".join(_safe_component(component) for component in path.split("/"))
 
 
 def path_problem(path: str) -> str:
@@ -111,6 +121,13 @@ def collision_key(path: str) -> str:
 def shown(name: str) -> str:
     """Return a stranger's name as a message may show it: quoted, escaped, not too long."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+
+
+def _safe_component(component: str) -> str:
+    if not _name_problem(component) and not _PASSED_OVER.search(component):
+        return component
+    ending = _ENDING.search(component)
+    return slug(component) + (ending[0] if ending and not _PASSED_OVER.search(component) else "")
 
 
 def _name_problem(component: str) -> str:

@@ -56,7 +56,7 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
         return _read_archive(archive.open_zip(again, where=where), where)
     kind = _compression(head)
     if kind is None and _reader_of(head) is None:
-        raise _unknown(where)
+        raise _unknown(where, head)
     if kind is None and path is not None and stream.seekable():
         stream.seek(0)
         return _read_plain(stream, where)
@@ -106,7 +106,7 @@ def _read_plain(file: IO[bytes], where: str) -> Recording:
     file.seek(0)
     reader = _reader_of(head)
     if reader is None:
-        raise _unknown(where)
+        raise _unknown(where, head)
     return reader.read(file, where=where)
 
 
@@ -128,7 +128,12 @@ def _reader_of_members(members: Members) -> Reader | None:
     return None
 
 
-def _unknown(where: str) -> NotARecording:
+def _unknown(where: str, head: bytes) -> NotARecording:
+    from bundler.formats.trace import recognises
+
+    if recognises(head):
+        hint = "Show it with `bundle show FILE`; it is read from a file, not through a pipe."
+        return NotARecording(f"{where} is a trace, no recording of a run", hint=hint)
     names = ", ".join(reader.NAME for reader in _readers())
     known = f"Give a run bundle (a directory or a .zip) or a recording of another tool: {names}."
     return NotARecording(f"{where} is of no format that is known here", hint=known)

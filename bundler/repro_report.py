@@ -21,6 +21,7 @@ from bundler.sighting import Original, aliases
 
 MOST_DIFFERENCES = 12
 MOST_IDS = 20
+MOST_WORDS = 160
 
 _STYLES = {
     ReproVerdict.REPRODUCED: Style.FAILED,
@@ -178,10 +179,10 @@ def _lines(report: Report, original: Original, conclusion: Conclusion, look: Loo
         yield f"    {one_line(one)}"
     if len(conclusion.polluters) > MOST_IDS:
         yield f"    and {len(conclusion.polluters) - MOST_IDS} more"
-    yield f"  recorded:  {one_line(original.words)}"
+    yield f"  recorded:  {_clipped(original.words)}"
     sight = conclusion.last(Seen.DIFFERENT)
     if sight is not None:
-        yield f"  here:      {one_line(sight.why)}"
+        yield f"  here:      {_clipped(sight.why)}"
     yield from _rungs_without_answer(conclusion)
     if conclusion.budget_spent:
         yield "  the budget was spent before everything was tried (--budget)"
@@ -191,6 +192,11 @@ def _lines(report: Report, original: Original, conclusion: Conclusion, look: Loo
         yield from (f"  {one_line(line)}" for line in parting_lines(parting, "recorded", "here"))
     yield f"  without bundle:  {one_line(plain_command(report, conclusion))}"
     yield ""
+
+
+def _clipped(words: str) -> str:
+    shown = one_line(words)
+    return shown if len(shown) <= MOST_WORDS else f"{shown[: MOST_WORDS - 1]}…"
 
 
 def _rungs_without_answer(conclusion: Conclusion) -> Iterator[str]:

@@ -22,7 +22,6 @@ from bundler.environment_difference import (
 from bundler.errors import BundleError
 from bundler.repro import Sight
 from bundler.reproduction import Bench, Kit
-from bundler.seeds import hash_seed
 from bundler.sighting import Original
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -72,14 +71,6 @@ def parting_of(kit: Kit, original: Original, sight: Sight | None) -> Parting | N
     except BundleError:
         return None
     return first_parting(recorded, steps((e for _, e in again.events()), test_id))
-
-
-def hash_seed_of(bench: Bench) -> str | None:
-    """Return the PYTHONHASHSEED that the executions have, or None where it is left to chance."""
-    given = bench.kit.taken.sets.get("PYTHONHASHSEED")
-    if given is not None:
-        return None if given == "random" else given
-    return str(hash_seed(bench.kit.parent.manifest.seed)) if bench.fix_hash else None
 
 
 def _applied_words(bench: Bench) -> dict[str, str]:

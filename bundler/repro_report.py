@@ -8,14 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bundler.circumstances import hash_seed_of, parting_of
+from bundler.circumstances import parting_of
 from bundler.divergence import Parting, parting_lines
 from bundler.environment_difference import COSMETIC, Difference
 from bundler.escapes import one_line
 from bundler.generators import random_seeds
 from bundler.look import Look, Style
 from bundler.repro import Conclusion, ReproVerdict, Rung, Seen, plain_line
-from bundler.reproduction import SEED_OPTIONS, Bench
+from bundler.repro_progress import chance_words
+from bundler.reproduction import SEED_OPTIONS, Bench, hash_seed_of
 from bundler.seeds import show_seed
 from bundler.sighting import Original, aliases
 
@@ -179,6 +180,10 @@ def _lines(report: Report, original: Original, conclusion: Conclusion, look: Loo
         yield f"    {one_line(one)}"
     if len(conclusion.polluters) > MOST_IDS:
         yield f"    and {len(conclusion.polluters) - MOST_IDS} more"
+    for chance in conclusion.takes:
+        passed, of = conclusion.without(chance)
+        what = chance_words(chance)
+        yield f"  it takes the recorded {what}: otherwise it passed, {passed} of {of}"
     yield f"  recorded:  {_clipped(original.words)}"
     sight = conclusion.last(Seen.DIFFERENT)
     if sight is not None:
@@ -266,6 +271,7 @@ def _document(report: Report, original: Original, conclusion: Conclusion) -> dic
         "verdict": conclusion.verdict.value,
         "rung": conclusion.rung.value if conclusion.rung else None,
         "polluters": list(conclusion.polluters),
+        "takes": [chance.value for chance in conclusion.takes],
         "minimal": conclusion.minimal,
         "runs": len(conclusion.tried),
         "same": same,
@@ -282,6 +288,7 @@ def _document(report: Report, original: Original, conclusion: Conclusion) -> dic
                 "rung": trial.rung.value,
                 "before": len(trial.before),
                 "bisecting": trial.bisecting,
+                "without": sorted(chance.value for chance in trial.without),
                 "seen": sight.seen.value,
                 "why": sight.why,
                 "duration_us": sight.duration_us,

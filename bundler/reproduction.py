@@ -22,15 +22,15 @@ from bundler.generators import random_seeds
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Recorded, Request
 from bundler.recording import Recording
-from bundler.repro import BudgetSpent, Conclusion, Rung, Seen, Sight, Trial, ladder
+from bundler.repro import BudgetSpent, Chance, Conclusion, Rung, Seen, Sight, Trial, ladder
+from bundler.repro_progress import progress_lines
 from bundler.rerunning import Start
 from bundler.runners import pytest as pytest_runner
+from bundler.seeds import component_seed, hash_seed
 from bundler.sighting import Original, aliases, look
 from bundler.store import Store
 from bundler.terminal import Ui
 
-LONG_S = 5.0
-"""From here on every execution is told of: somebody waits for it."""
 LAST_WORDS = 400
 SEED_OPTIONS = {"randomly": "--randomly-seed", "random_order": "--random-order-seed"}
 
@@ -76,14 +76,14 @@ class Bench:
 
 def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) -> Conclusion:
     """Climb the ladder for one failure until there is a verdict or the clock says `deadline_s`."""
-    climb = ladder(original.target, repeat)
+    climb = ladder(original.target, repeat, chances(bench, original))
     trial, before = next(climb), None
     while True:
         try:
             if time.monotonic() + bench.typical_s() / 2 > deadline_s:
                 trial = climb.throw(BudgetSpent())
             sight = execute(bench, original, trial, deadline_s)
-            for line in progress(bench, before, trial, sight):
+            for line in progress_lines(before, trial, sight, bench.typical_s()):
                 bench.ui.status(f"bundle:   {line}")
             before = trial
             trial = climb.send(sight)
@@ -92,20 +92,24 @@ def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) 
             return conclusion
 
 
-def progress(bench: Bench, before: Trial | None, trial: Trial, sight: Sight) -> Iterator[str]:
-    """Yield what is told of an execution while it goes on.
+def chances(bench: Bench, original: Original) -> Iterator[Chance]:
+    """Yield what executions of a failure are given of the recorded run and could do without."""
+    kit = bench.kit
+    drew = original.target.test_id in bench.states or kit.parent.manifest.seed_imposed
+    if drew or random_seeds(kit.parent):
+        yield Chance.NUMBERS
+    if hash_seed_of(bench) is not None:
+        yield Chance.HASHES
+    if _without_hash_seed(kit.taken.over(kit.env)) != _without_hash_seed(kit.env):
+        yield Chance.PLACE
 
-    While the tests that a failure takes are looked for, only a smaller set that shows it is told.
-    """
-    seconds = sight.duration_us / 1e6
-    left_s = trial.left * bench.typical_s()
-    more = f"; about {left_s:.0f} s more" if left_s >= 1 else ""
-    if not trial.bisecting:
-        yield f"{_what(trial)}: {_SEEN[sight.seen]} ({seconds:.1f} s){more}"
-    elif seconds >= LONG_S:
-        yield f"{_some(trial)}: {_SEEN[sight.seen]} ({seconds:.1f} s){more}"
-    elif before == trial and sight.seen is Seen.SAME:
-        yield f"{_some(trial)}: the same failure{more}"
+
+def hash_seed_of(bench: Bench) -> str | None:
+    """Return the PYTHONHASHSEED that the executions have, or None where it is left to chance."""
+    given = bench.kit.taken.sets.get("PYTHONHASHSEED")
+    if given is not None:
+        return None if given == "random" else given
+    return str(hash_seed(bench.kit.parent.manifest.seed)) if bench.fix_hash else None
 
 
 def execute(bench: Bench, original: Original, trial: Trial, deadline_s: float) -> Sight:
@@ -140,7 +144,7 @@ def _execute(
     """Execute once; return what was recorded, and why it says nothing, if so."""
     kit = bench.kit
     request = _request(bench, trial)
-    env = kit.taken.over(kit.env)
+    env = _environment(bench, trial)
     try:
         recording = recorder.begin(request, kit.store, env, _documents(bench, original, trial))
     except (OSError, BundleError) as error:
@@ -164,12 +168,32 @@ def _request(bench: Bench, trial: Trial) -> Request:
     return Request(
         argv=argv,
         cwd=kit.start.cwd,
-        seed=manifest.seed,
+        seed=_other_seed(bench) if Chance.NUMBERS in trial.without else manifest.seed,
         seed_imposed=manifest.seed_imposed,
         runner="pytest" if bench.is_pytest else "command",
         parent=manifest.run_id,
         added=len(argv) - len(kit.start.argv),
     )
+
+
+def _environment(bench: Bench, trial: Trial) -> dict[str, str]:
+    kit = bench.kit
+    env = dict(kit.env) if Chance.PLACE in trial.without else kit.taken.over(kit.env)
+    if not trial.without:
+        return env
+    env = _without_hash_seed(env)
+    fixed = hash_seed_of(bench)
+    if Chance.HASHES in trial.without:
+        return {**env, "PYTHONHASHSEED": str(hash_seed(_other_seed(bench)))}
+    return env if fixed is None else {**env, "PYTHONHASHSEED": fixed}
+
+
+def _without_hash_seed(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name != "PYTHONHASHSEED"}
+
+
+def _other_seed(bench: Bench) -> int:
+    return component_seed(bench.kit.parent.manifest.seed, "other")
 
 
 def _words(bench: Bench, trial: Trial) -> list[str]:
@@ -182,6 +206,8 @@ def _words(bench: Bench, trial: Trial) -> list[str]:
         return [*words, *(word for word in bench.more if word != "-n0")]
     if trial.rung is not Rung.COLLECTION:
         words += ["--maxfail=0", "--continue-on-collection-errors"]
+    if Chance.NUMBERS in trial.without and "randomly" in bench.shuffling:
+        return [*words, *bench.more, f"--randomly-seed={hash_seed(_other_seed(bench))}"]
     return [*words, *bench.more]
 
 
@@ -193,8 +219,9 @@ def _documents(bench: Bench, original: Original, trial: Trial) -> dict[str, byte
     states = {alias: bench.states[one] for one in kept for alias in aliases(one)}
     ids = [alias for one in wanted for alias in aliases(one)]
     document: dict[str, Any] = {"version": 1, "deselect": [], "only": ids, "order": ids}
-    more = {"restore": states, "random_seeds": random_seeds(bench.kit.parent)}
-    document |= {name: value for name, value in more.items() if value}
+    if Chance.NUMBERS not in trial.without:
+        more = {"restore": states, "random_seeds": random_seeds(bench.kit.parent)}
+        document |= {name: value for name, value in more.items() if value}
     return {SELECTION: encode_document(document)}
 
 
@@ -242,26 +269,3 @@ def _last_words(recorded: Recorded) -> str:
 
 def _has_workers(recorded: Recorded) -> bool:
     return any(session.info.get("workers") for session in recorded.results.sessions)
-
-
-_SEEN = {
-    Seen.SAME: "the same failure",
-    Seen.DIFFERENT: "another failure",
-    Seen.PASSED: "no failure",
-    Seen.NOTHING: "nothing to see",
-    Seen.GONE: "not there",
-}
-
-
-def _what(trial: Trial) -> str:
-    return {
-        Rung.COLLECTION: "collection",
-        Rung.ALONE: "alone",
-        Rung.FILE: f"after {len(trial.before)} of its file",
-        Rung.WORKER: f"after {len(trial.before)} of its worker",
-        Rung.FULL: "the full run",
-    }[trial.rung]
-
-
-def _some(trial: Trial) -> str:
-    return f"after {len(trial.before)} of them"

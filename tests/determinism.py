@@ -24,7 +24,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -157,13 +156,18 @@ def same_outcomes(one: Recording, other: Recording) -> Iterator[str]:
 
 
 def settled(recording: Recording) -> Iterator[str]:
-    """Every event without times, threads and made-up names; what the run printed as one."""
-    events = [_settled(json.loads(line.content)) for line in recording.log.lines()]
-    for printed, group in groupby(events, lambda event: event["event"] == "RunOutput"):
-        if printed:
-            yield steady("".join(str(event["data"].get("text")) for event in group))
+    """Every event without times, threads and made-up names; then what the run printed, as one.
+
+    Between which events a piece of that arrived is a matter of time.
+    """
+    printed = []
+    for line in recording.log.lines():
+        event = _settled(json.loads(line.content))
+        if event["event"] == "RunOutput":
+            printed.append(str(event["data"].get("text")))
         else:
-            yield from (steady(json.dumps(event)) for event in group)
+            yield steady(json.dumps(event))
+    yield steady("".join(printed))
 
 
 def steady(text: str) -> str:

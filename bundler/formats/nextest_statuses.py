@@ -132,6 +132,31 @@ def status_of_log(finished: dict[str, Any], cancelled_by: str | None) -> RunStat
     return RunStatus(Status.PASSED, exit_code=0)
 
 
+def properties_of(kind: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what has no field of ours, of an attempt in an event. Raises ValueError, KeyError."""
+    result = status["result"]
+    failure = result.get("failure") or {}
+    group = (kind.get("slot-assignment") or {}).get("test-group", "@global")
+    delay = status.get("delay-before-start")
+    delay_us = microseconds_of(delay) if delay else 0
+    found = {
+        "nextest.leaked": "true" if result["status"] == "leak" or result.get("leaked") else "",
+        "nextest.slow": "true" if status.get("is-slow") else "",
+        "nextest.delay_us": str(delay_us) if delay_us else "",
+        "nextest.exit_code": str(failure.get("code", "")),
+        "nextest.group": "" if group == "@global" else str(group),
+    }
+    return [(name, value) for name, value in found.items() if value]
+
+
+def microseconds_of(duration: dict[str, Any]) -> int:
+    """Return a duration `{secs, nanos}` in microseconds. Raises ValueError, KeyError, TypeError."""
+    seconds, nanos = duration["secs"], duration["nanos"]
+    if type(seconds) is not int or type(nanos) is not int or not 0 <= seconds < 1 << 40:
+        raise ValueError("not a duration")
+    return seconds * 1_000_000 + nanos // 1000
+
+
 def _abort(result: dict[str, Any]) -> str | None:
     """The signal or Windows status that ended a test, None where it exited."""
     failure = result.get("failure")

@@ -244,7 +244,10 @@ def fold(events: Iterable[tuple[int, Event]]) -> Results:
 
 @contextlib.contextmanager
 def collector_paused() -> Iterator[None]:
-    """The fold only makes objects that stay: looking for garbage among them is a third of it."""
+    """Look for no garbage meanwhile: whoever folds or reads a run makes objects that stay.
+
+    It is a third of the fold, and a sixth of reading another tool's recording.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:

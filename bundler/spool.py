@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 import weakref
-from typing import IO
+from typing import IO, cast
 
 from bundler.errors import OutputError
 
@@ -23,19 +24,28 @@ class Spool:
     def __init__(self, where: str) -> None:
         self.where = where
         self.size = 0
-        self._file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it stays
-        weakref.finalize(self, self._file.close)
+        self._file: IO[bytes] = io.BytesIO()
+        self._to_disk_at = _IN_MEMORY
 
     def append(self, line: bytes) -> int:
         """Keep a whole line and return its offset. Raises OutputError where there is no room."""
         offset = self.size
         try:
             self._file.write(line)
+            if offset > self._to_disk_at:
+                self._move_to_disk()
         except OSError as error:
             message = f"{self.where} does not fit into the temporary directory: {error.strerror}"
             raise OutputError(message, hint="Set TMPDIR to a directory with more room.") from None
         self.size += len(line)
         return offset
+
+    def _move_to_disk(self) -> None:
+        content = cast(io.BytesIO, self._file).getbuffer()
+        self._file = tempfile.TemporaryFile(buffering=_CHUNK)  # noqa: SIM115 - it stays
+        weakref.finalize(self, self._file.close)
+        self._file.write(content)
+        self._to_disk_at = sys.maxsize
 
     def view(self) -> IO[bytes]:
         """Open it for reading."""

@@ -28,8 +28,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
@@ -53,8 +52,7 @@ _CHUNK = 256 * 1024
 _NO_MEMBERS: Mapping[str, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """One attempt of one test: what each event about it names."""
 
     session: str
@@ -66,8 +64,9 @@ class Execution:
     @property
     def key(self) -> dict[str, Any]:
         """The KEY of `bundler.events`."""
-        occurrence = {"occurrence": self.occurrence} if self.occurrence != 1 else {}
-        return {"session": self.session, **occurrence, "attempt": self.attempt}
+        if self.occurrence == 1:
+            return {"session": self.session, "attempt": self.attempt}
+        return {"session": self.session, "occurrence": self.occurrence, "attempt": self.attempt}
 
 
 class Translation:

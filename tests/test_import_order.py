@@ -45,8 +45,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats",),
     ("formats.rust_panics",),
     (
+        "formats.ctrf_statuses",
         "formats.junit_cases",
         "formats.junit_elements",
+        "formats.libtest_reasons",
         "formats.nextest_outputs",
         "formats.nextest_statuses",
         "formats.nextest_store",

@@ -88,12 +88,12 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
 
 
 @dataclass(slots=True)
-class _Running:
-    """A test that runs right now: its slot, its place there, which attempts were told of."""
+class _Test:
+    """A test that runs right now: its attempt, its slot and its place there, what was told of."""
 
+    execution: Execution
     worker: str | None = None
     order: int = 0
-    started: int = 0
     told: int = 0
 
 
@@ -111,7 +111,7 @@ class _Reader:
         self.finished: dict[str, Any] = {}
         self.ended = False
         self.session = ""
-        self.running: dict[tuple[str, int], _Running] = {}
+        self.running: dict[tuple[str, int], _Test] = {}
         self.orders: dict[str | None, int] = {}
         self.selected: list[str] = []
         self.unreadable = 0
@@ -164,7 +164,8 @@ class _Reader:
         elif name in ("test-started", "test-retry-started"):
             self._test_started(kind, ts_us)
         elif name == "test-attempt-failed-will-retry":
-            self._attempt(kind, kind["run-status"], ts_us, will_retry=True)
+            test = self._test(_key(kind))
+            self._attempt(test, kind, kind["run-status"], ts_us, will_retry=True)
         elif name == "test-finished":
             self._test_finished(kind, ts_us)
         elif name == "test-skipped":
@@ -227,37 +228,44 @@ class _Reader:
     # Tests
 
     def _test_started(self, kind: dict[str, Any], ts_us: int) -> None:
-        key = _key(kind)
+        test = self._test(_key(kind))
         attempt = kind["retry-data"]["attempt"] if "retry-data" in kind else 1
         slot = (kind.get("slot-assignment") or {}).get("global-slot")
-        test = self.running.setdefault(key, _Running())
         test.worker = None if slot is None else f"slot{slot}"
         test.order = self.orders.get(test.worker, 0)
         self.orders[test.worker] = test.order + 1
-        self._start(self._execution(key, attempt), test, ts_us)
+        self._start(test, attempt, ts_us)
 
-    def _start(self, execution: Execution, test: _Running, ts_us: int) -> None:
-        test.started = execution.attempt
-        self.out.test_started(execution, worker=test.worker, order=test.order, ts_us=ts_us)
+    def _test(self, key: tuple[str, int]) -> _Test:
+        """What is known of a running test; its attempt is 0 where none was started."""
+        test = self.running.get(key)
+        if test is None:
+            test = _Test(Execution(self.session, key[0], attempt=0, occurrence=key[1]))
+            self.running[key] = test
+        return test
+
+    def _start(self, test: _Test, attempt: int, ts_us: int) -> None:
+        test.execution = test.execution._replace(attempt=attempt)
+        self.out.test_started(test.execution, worker=test.worker, order=test.order, ts_us=ts_us)
 
     def _test_finished(self, kind: dict[str, Any], ts_us: int) -> None:
         key = _key(kind)
+        test = self._test(key)
         statuses = kind["run-statuses"]["statuses"]
         flaky_fails = len(statuses) > 1 and kind["run-statuses"].get("flaky-result") == "fail"
-        test = self.running.setdefault(key, _Running())
         try:
             for number, status in enumerate(statuses, 1):
                 # A run that is cancelled before a retry tells of the last attempt twice.
                 if status["retry-data"]["attempt"] > test.told:
                     last = number == len(statuses)
-                    self._attempt(
-                        kind, status, ts_us, will_retry=not last, flaky_fails=last and flaky_fails
-                    )
+                    fails = last and flaky_fails
+                    self._attempt(test, kind, status, ts_us, will_retry=not last, flaky_fails=fails)
         finally:
-            self.running.pop(key, None)
+            del self.running[key]
 
     def _attempt(
         self,
+        test: _Test,
         kind: dict[str, Any],
         status: dict[str, Any],
         ts_us: int,
@@ -266,20 +274,18 @@ class _Reader:
         flaky_fails: bool = False,
     ) -> None:
         """Tell of one attempt: what it printed, and how it ended."""
-        key, attempt = _key(kind), status["retry-data"]["attempt"]
+        attempt = status["retry-data"]["attempt"]
         outcome, reason = outcome_of(status["result"])
         if flaky_fails and outcome is Verdict.PASSED:
             outcome, reason = Verdict.FAILED, "flaky, which its profile takes for a failure"
         call_us = microseconds_of(status["time-taken"])
-        test = self.running.setdefault(key, _Running())
-        execution = self._execution(key, attempt)
-        if test.started != attempt:
-            self._start(execution, test, ts_us - call_us)
+        if test.execution.attempt != attempt:
+            self._start(test, attempt, ts_us - call_us)
         self.out.clock_us = ts_us
         for stream, content, omitted in self.outputs.of(status.get("output")):
-            self.out.test_output(execution, content, stream=stream, omitted_bytes=omitted)
+            self.out.test_output(test.execution, content, stream=stream, omitted_bytes=omitted)
         self.out.test_finished(
-            execution,
+            test.execution,
             outcome,
             call_us=call_us,
             reason=reason,
@@ -293,20 +299,17 @@ class _Reader:
         test.told = attempt
 
     def _test_skipped(self, kind: dict[str, Any], ts_us: int) -> None:
-        key, reason = _key(kind), str(kind["reason"])
+        (test_id, occurrence), reason = _key(kind), str(kind["reason"])
         if reason == "ignored":
-            execution = self._execution(key, 1)
+            execution = Execution(self.session, test_id, occurrence=occurrence)
             self.out.test_started(execution, order=0, ts_us=ts_us)
             self.out.test_finished(
                 execution, Verdict.SKIPPED, call_us=0, reason=reason, order=0, ts_us=ts_us
             )
-        elif key[1] == 1:
+        elif occurrence == 1:
             reason = PASSING if reason == "rerun-already-passed" else reason
             self.out.clock_us = ts_us
-            self.out.tests_deselected(self.session, [key[0]], reason=reason)
-
-    def _execution(self, key: tuple[str, int], attempt: int) -> Execution:
-        return Execution(self.session, key[0], attempt=attempt, occurrence=key[1])
+            self.out.tests_deselected(self.session, [test_id], reason=reason)
 
     # Everything else
 

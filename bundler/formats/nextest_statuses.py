@@ -134,19 +134,21 @@ def status_of_log(finished: dict[str, Any], cancelled_by: str | None) -> RunStat
 
 def properties_of(kind: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what has no field of ours, of an attempt in an event. Raises ValueError, KeyError."""
-    result = status["result"]
-    failure = result.get("failure") or {}
-    group = (kind.get("slot-assignment") or {}).get("test-group", "@global")
+    result, found = status["result"], []
+    if result["status"] == "leak" or result.get("leaked"):
+        found.append(("nextest.leaked", "true"))
+    if status.get("is-slow"):
+        found.append(("nextest.slow", "true"))
     delay = status.get("delay-before-start")
-    delay_us = microseconds_of(delay) if delay else 0
-    found = {
-        "nextest.leaked": "true" if result["status"] == "leak" or result.get("leaked") else "",
-        "nextest.slow": "true" if status.get("is-slow") else "",
-        "nextest.delay_us": str(delay_us) if delay_us else "",
-        "nextest.exit_code": str(failure.get("code", "")),
-        "nextest.group": "" if group == "@global" else str(group),
-    }
-    return [(name, value) for name, value in found.items() if value]
+    if delay and (delay_us := microseconds_of(delay)):
+        found.append(("nextest.delay_us", str(delay_us)))
+    code = (result.get("failure") or {}).get("code")
+    if code is not None:
+        found.append(("nextest.exit_code", str(code)))
+    group = (kind.get("slot-assignment") or {}).get("test-group", "@global")
+    if group != "@global":
+        found.append(("nextest.group", str(group)))
+    return found
 
 
 def microseconds_of(duration: dict[str, Any]) -> int:

@@ -19,7 +19,7 @@ from bundler import bundle
 from bundler.manifest import RunStatus
 
 DRIVER = Path(__file__).parent / "guest_driver.py"
-SAID = re.compile(r"bundle: recording stopped: [^\n]+\n\Z")
+SAID = re.compile(r"bundle: (?:recording stopped|not recording): [^\n]+\n\Z")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def guests(
     return _run([(suite, fault) for suite in suites], place, workers)
 
 
-def with_faults(suite: Suite, place: Path, faults: Iterable[str]) -> dict[str, Guest]:
+def with_faults(suite: Suite, place: Path, faults: Iterable[str | None]) -> dict[str, Guest]:
     """Run one suite with each of these faults."""
     return _run([(suite, fault) for fault in faults], place, 1)
 

@@ -16,6 +16,7 @@ only the half second in which an interpreter loads pytest is spent once for all 
 | `closed` | at the first test its descriptor is closed: it is opened anew |
 | `broken_pipe` | it is a pipe whose reader goes away at the first test |
 | `descriptors` | it cannot be opened: no descriptor is left |
+| `defect:NAME` | none of it: a function of the probe, `module.function`, raises |
 | `kill:K`, `torn:K` | the process is killed at its K-th line, before it or half-way |
 """
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import importlib
 import json
 import os
 import resource
@@ -43,8 +45,8 @@ class Fault:
     """The plugin that brings the fault about; it notes every outcome as pytest reports it."""
 
     def __init__(self, job: dict[str, Any]) -> None:
-        self.name, _, number = job["fault"].partition(":")
-        self.at = int(number or 5)
+        self.name, _, self.which = job["fault"].partition(":")
+        self.at = int(self.which) if self.which.isdigit() else 5
         self.log = Path(job["log"])
         self.outcomes = str(job["outcomes"])
         self.system = os.open, os.write, os.close
@@ -63,6 +65,8 @@ class Fault:
     def prepare(self, system: Any) -> None:
         if self.name in ("fills", "kill", "torn"):
             self.real_write, system.write = system.write, staticmethod(self.stop_at)
+        elif self.name == "defect":
+            break_function(self.which)
         elif self.name == "read_only":
             system.open = staticmethod(self.refuse)
         elif self.name == "broken_pipe":
@@ -118,6 +122,25 @@ class Fault:
         descriptor = opening(self.outcomes, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         write(descriptor, f"{report.nodeid!a} {report.when} {report.outcome}\n".encode())
         close(descriptor)
+
+
+def break_function(name: str) -> None:
+    """Make a function of the probe raise, under whatever names its modules have it."""
+    module, *attributes = name.split(".")
+    holder: Any = importlib.import_module(f"bundle_probe.{module}")
+    for attribute in attributes[:-1]:
+        holder = getattr(holder, attribute)
+    real = getattr(holder, attributes[-1])
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("a defect")
+
+    setattr(holder, attributes[-1], broken)
+    for known, other in list(sys.modules.items()):
+        if known.startswith("bundle_probe."):
+            for key, value in list(vars(other).items()):
+                if value is real:
+                    setattr(other, key, broken)
 
 
 def begin(job: dict[str, Any]) -> None:

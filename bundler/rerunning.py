@@ -225,8 +225,6 @@ def _select(
         ui.status(f"bundle: {runner.NOT_KEPT}")
     if rerun.order is Order.FULL:
         return None
-    if not planned.expected:
-        return Selection(())
     selection = runner.select(rerun.start.argv, planned.expected, results)
     if selection is not None:
         _list(ui, "cannot be selected", selection.refused)

@@ -61,7 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pruning",),
     ("runners",),
     ("runners.process",),
-    ("runners.lines", "runners.go_screen"),
+    ("runners.lines", "runners.go_screen", "runners.cargo_output"),
     ("runners.*",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),

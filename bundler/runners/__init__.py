@@ -29,7 +29,7 @@ from bundler.events import Event
 from bundler.recording import Recording
 from bundler.results import Results, TestResult
 
-RUNNERS = ("pytest", "nextest", "go_test")
+RUNNERS = ("pytest", "nextest", "go_test", "cargo_test")
 """In the order in which they are asked whether a command is theirs: modules of this package."""
 
 
@@ -117,8 +117,9 @@ class Runner(Protocol):
     ) -> Selection | None:
         """Return what runs exactly these tests (or files and nodes that were not collected).
 
-        `results` are of the run that they stood in: its sessions know their own seeds. None where
-        the command itself chooses, by the `selection.json` of its bundle (pytest).
+        Nothing asked for: no commands. `results` are of the run that they stood in: its sessions
+        know their own seeds. None where the command itself chooses, by the `selection.json` of its
+        bundle (pytest).
         """
 
     def seeded(

@@ -119,11 +119,6 @@ def _passed(look: Look, counts: Mapping[str, int]) -> str:
     return f"{text} ({look.paint(Style.STRONG, f'{flaky:,}')} {look.paint(Style.FLAKY, 'flaky')})"
 
 
-def is_plain_command(results: Results) -> bool:
-    """Whether nothing is known of a run but what its command printed."""
-    return not (results.tests or results.sessions or results.collection)
-
-
 def status_word(manifest: RunManifest) -> str:
     """Return how the run ended in a word or two."""
     state = manifest.status.state

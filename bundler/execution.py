@@ -15,7 +15,7 @@ from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
 from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
-from bundler.results import NOT_PASSING, Results, Status, Verdict
+from bundler.results import COMMAND_RUNNER, NOT_PASSING, Results, Status, Verdict
 from bundler.runners import Inside, Invocation, Runner, process
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
@@ -66,7 +66,8 @@ def record(
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
-        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
+        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
+        is_one_test=request.runner == COMMAND_RUNNER,
     )
     if ended.recording_error is not None:
         recording.disarm(ended.recording_error)
@@ -78,7 +79,7 @@ def record(
 def runner_name(argv: Sequence[str]) -> str:
     """Return which runner's command this is, `command` where it is nobody's."""
     runner = runners.runner_of(argv)
-    return "command" if runner is None else runner.NAME
+    return COMMAND_RUNNER if runner is None else runner.NAME
 
 
 def _invoke_all(ui: Ui, recording: Recorder, env: Mapping[str, str]) -> process.Exit:
@@ -180,7 +181,7 @@ def last_lines(execution: Execution) -> list[str]:
     manifest, results = recorded.manifest, recorded.results
     short = manifest.run_id[:8]
     lines = []
-    if not results.sessions:
+    if results.is_plain_command:
         why = pytest_runner.why_unreached(execution.request.argv, execution.output_tail)
         lines += [f"bundle: recorded as a plain command: {why}"] if why else []
     if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):

@@ -176,6 +176,9 @@ def _carry_out(
     for line in _first_lines(rerun, chain.state):
         ui.status(line)
     request = _request(rerun)
+    if runner is None and results.is_plain_command and not planned.expected:
+        ui.status("bundle: nothing is outstanding")
+        return 0
     selection = None if runner is None else _select(ui, runner, rerun, planned, results)
     if selection is not None:
         if not selection.commands:

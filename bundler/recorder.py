@@ -54,7 +54,8 @@ class Request:
     """What is to be recorded: the command as given, where, under which seed, as whose rerun.
 
     `selected` are the commands that run a part of its tests, where it cannot select them itself,
-    and `left_out` the tests that a rerun leaves out then.
+    and `left_out` the tests that a rerun leaves out then; `lines` is what `{tests_file}` in them
+    stands for. `results` are the patterns of the JUnit XML that the command leaves.
     """
 
     argv: Sequence[str]
@@ -63,6 +64,8 @@ class Request:
     runner: str = "command"
     selected: Sequence[Sequence[str]] | None = None
     left_out: Sequence[str] = ()
+    lines: Sequence[str] = ()
+    results: Sequence[str] = ()
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
@@ -99,7 +102,8 @@ class Recorder:
         self._timed_out = False
         self._told: RunStatus | None = None
         self._shift_us = 0
-        self._invocation = -1
+        self._lane = 0
+        self._lane_is_used = False
         self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
 
     def start_describing(self) -> None:
@@ -130,7 +134,7 @@ class Recorder:
 
         Words of ours that differ from the command's own are noted.
         """
-        self._invocation += 1
+        self._next_lane()
         if list(argv) != list(self.request.argv):
             words = [as_text(word) for word in redact_argv(list(argv))]
             self.note("Invoked", "started", {"argv": words})
@@ -167,8 +171,9 @@ class Recorder:
         if event.event in _OURS_TO_TELL:
             return
         data = event.payload()
-        if self._invocation > 0 and "session" in data:
-            data["session"] = f"{self._invocation:04x}{data['session'][-4:]}"
+        if "session" in data:
+            self._lane_is_used = True
+            data["session"] = f"{self._lane:04x}{data['session'][-4:]}"
         self.live.append(
             event.event,
             category=event.category,
@@ -179,6 +184,19 @@ class Recorder:
             ts_us=event.ts_us + self._shift_us,
             data=data,
         )
+
+    def _next_lane(self) -> None:
+        """What is told from here on numbers its sessions from 1 again."""
+        self._lane += self._lane_is_used
+        self._lane_is_used = False
+
+    def sessions(self) -> int:
+        """How many runners have told of themselves so far. Never raises."""
+        try:
+            with self.live.log.open("rb") as log:
+                return sum(b'"event":"SessionStarted"' in line for line in log)
+        except OSError:
+            return 0
 
     def _since_begin(self, started_at: str) -> int:
         """When something began, in microseconds since this run did; now where nobody knows."""
@@ -193,6 +211,7 @@ class Recorder:
         if self.problem is None:
             try:
                 self._output.flush()
+                self._next_lane()
                 self._take_in(told)
             except (OSError, ValueError, BundleError) as error:
                 self.disarm(error)
@@ -357,6 +376,7 @@ def begin(
             runner=request.runner,
             project=as_text(str(store.project)),
             added=request.added,
+            results=list(request.results),
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,

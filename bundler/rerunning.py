@@ -136,6 +136,22 @@ def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | 
     return Start(list(runner.COMMAND), "its plain command", cwd, not_applied)
 
 
+def names_a_command(
+    parent: Recording, store: Store, words: Sequence[str], configuration: Configuration
+) -> bool:
+    """Whether words after `--` are the command itself, not more words for one that is known.
+
+    They are where a runner knows them as its own, or where the run is not from here, nothing else
+    says what starts it, and they do not begin with an option.
+    """
+    if not words or is_local(parent, store):
+        return False
+    if configured.choose(words, configuration.runners) is not None:
+        return True
+    known = called(parent.manifest.command.runner) or configuration.command
+    return not known and not words[0].startswith("-")
+
+
 def is_local(recording: Recording, store: Store) -> bool:
     """Whether a recording was made here: it lies in this project's store and came from nowhere."""
     inside = Path(recording.where).parent == store.directory

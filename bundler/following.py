@@ -25,11 +25,11 @@ from bundler.events import Event
 from bundler.own_events import (
     EVENTS,
     FOLDER,
-    NOT_OWN,
     AttemptKey,
     OwnEvent,
     Placement,
     decoded,
+    is_own,
     key_of,
 )
 
@@ -152,7 +152,7 @@ class _Run:
             self.log.taken += 1
             if event.event == "TestStarted" and event.test_id is not None:
                 self.starts.setdefault(event.test_id, []).append((event.ts_us, key_of(event)))
-            elif event.event not in NOT_OWN:
+            elif is_own(event):
                 self.logging.add(event.test_id or "")
                 found.append(OwnEvent(event.ts_us, event, content))
         return found
@@ -162,7 +162,7 @@ class _Run:
         for event, content in events:
             if event.event == "TestStarted" and event.test_id in self.logging:
                 log.derived = True  # from the log, which was shown
-            if log.derived or event.event in NOT_OWN:
+            if log.derived or not is_own(event):
                 continue
             if log.tail.again:
                 log.tail.again -= 1

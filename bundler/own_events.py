@@ -30,8 +30,8 @@ from bundler.results import Results
 
 FOLDER = "tests/"
 EVENTS = "events.ndjson"
-NOT_OWN = RUN_EVENTS - {"Attachment"}
-"""What the log says of a test, in distinction from what the test said itself."""
+DOCUMENT_LEVEL = "TRACE"
+"""At which the reader of test bundles names their documents."""
 
 _READ_BYTES = 256 * 1024
 _BACKWARDS_US = 1000
@@ -168,6 +168,13 @@ class Placement:
         return start_us + event.ts_us, key
 
 
+def is_own(event: Event) -> bool:
+    """Whether a test said it itself: no event of a run, and no document of its bundle."""
+    if event.event == "Attachment":
+        return event.level != DOCUMENT_LEVEL
+    return event.event not in RUN_EVENTS
+
+
 def decoded(line: Line) -> Event | str:
     """Return the event of a line, or why it is none; the last may lack its newline."""
     if line.problem and line.problem != "torn":
@@ -195,7 +202,7 @@ def _of_log(recording: Recording, *, with_run: bool) -> Iterator[OwnEvent]:
             continue  # the fold has noted it
         if event.event == "TestStarted":
             attempts[event.test_id] = key_of(event)
-        if with_run or event.event not in NOT_OWN:
+        if with_run or is_own(event):
             yield OwnEvent(event.ts_us, event, line.content, attempts.get(event.test_id))
 
 
@@ -240,7 +247,7 @@ def _of_file(
             continue
         if number == 1 and event.event == "TestStarted" and event.test_id in logging:
             return
-        if event.event in NOT_OWN:
+        if not is_own(event):
             continue
         if event.test_id is None and test_id is not None:
             event = msgspec.structs.replace(event, test_id=test_id)

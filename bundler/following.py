@@ -25,9 +25,9 @@ from bundler.events import Event
 from bundler.own_events import (
     EVENTS,
     FOLDER,
-    AttemptKey,
     OwnEvent,
     Placement,
+    Span,
     decoded,
     is_own,
     key_of,
@@ -120,7 +120,7 @@ class _Run:
     directory: Path
     log: _Tail = field(init=False)
     tests: dict[Path, _TestLog] = field(default_factory=dict)
-    starts: dict[str, list[tuple[int, AttemptKey]]] = field(default_factory=dict)
+    spans: dict[str, list[Span]] = field(default_factory=dict)
     logging: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -151,7 +151,8 @@ class _Run:
         for event, content in events:
             self.log.taken += 1
             if event.event == "TestStarted" and event.test_id is not None:
-                self.starts.setdefault(event.test_id, []).append((event.ts_us, key_of(event)))
+                span = Span(key_of(event), event.ts_us)
+                self.spans.setdefault(event.test_id, []).append(span)
             elif is_own(event):
                 self.logging.add(event.test_id or "")
                 found.append(OwnEvent(event.ts_us, event, content))
@@ -169,8 +170,7 @@ class _Run:
                 continue
             log.tail.taken += 1
             if log.placement is None:
-                starts = self.starts.setdefault(event.test_id or "", [])
-                log.placement = Placement(starts)
+                log.placement = Placement(self.spans.setdefault(event.test_id or "", []))
             ts_us, attempt = log.placement.of(event)
             found.append(OwnEvent(ts_us, event, content, attempt))
         return found

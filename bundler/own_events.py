@@ -4,8 +4,9 @@
     tests/…/<seed>/events.ndjson  in a run bundle: what a test logged into its own bundle
 
 Times are microseconds since the run started. A test bundle counts from the start of its test, so
-that is added; where its times go back, the next attempt of the test began. All of it is read as a
-stream, and of a file at a time, so memory does not grow with the number of events.
+that is added. Its attempts stand one after another in it: the next one began where the time of a
+thread goes back, or where the attempt was over already. All of it is read as a stream, and of few
+files at a time, so memory does not grow with the number of events.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ DOCUMENT_LEVEL = "TRACE"
 """At which the reader of test bundles names their documents."""
 
 _READ_BYTES = 256 * 1024
-_BACKWARDS_US = 1000
-"""Threads may log out of order by a little; a new attempt begins at 0 again."""
-
+_MOST_THREADS = 10_000
 _RANKS = {level: rank for rank, level in enumerate(LEVELS)}
 _TIME = re.compile(rb'\{"v":1,"ts_us":\d+,')
 
@@ -123,16 +122,26 @@ def folders_of(test_id: str) -> tuple[str, ...]:
     return (slug(test_id), test_id)
 
 
-def starts_of(results: Results) -> dict[str, list[tuple[int, AttemptKey]]]:
-    """Return when each attempt of each test began, by test id, in order."""
-    starts: dict[str, list[tuple[int, AttemptKey]]] = {}
+@dataclass(frozen=True, slots=True)
+class Span:
+    """An attempt: which, when it began, and when it ended, as far as that is known."""
+
+    key: AttemptKey
+    start_us: int
+    end_us: int | None = None
+
+
+def spans_of(results: Results) -> dict[str, list[Span]]:
+    """Return the attempts of each test that started, by test id, in order."""
+    spans: dict[str, list[Span]] = {}
     for test in results.tests:
         for attempt in test.attempts:
             key = (test.session, test.occurrence, attempt.number)
-            starts.setdefault(test.test_id, []).append((attempt.started_us, key))
-    for times in starts.values():
-        times.sort(key=lambda one: one[0])
-    return starts
+            span = Span(key, attempt.started_us, attempt.finished_us)
+            spans.setdefault(test.test_id, []).append(span)
+    for some in spans.values():
+        some.sort(key=lambda span: span.start_us)
+    return spans
 
 
 def key_of(event: Event) -> AttemptKey:
@@ -147,25 +156,32 @@ def key_of(event: Event) -> AttemptKey:
 class Placement:
     """Where in the run the events of one test bundle happened: ask for one after another.
 
-    `starts` are the attempts of its test, as `starts_of` has them; they may grow meanwhile.
+    `spans` are the attempts of its test; they may grow meanwhile.
     """
 
-    def __init__(self, starts: Sequence[tuple[int, AttemptKey]]) -> None:
-        self._starts = starts
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
         self._attempt = 0
-        self._last_us = 0
+        self._threads: dict[int, int] = {}
 
     def of(self, event: Event) -> tuple[int, AttemptKey | None]:
         """Return when an event happened since the run started, and in which attempt."""
-        back = event.ts_us + _BACKWARDS_US < self._last_us
-        if back and self._attempt + 1 < len(self._starts):
-            self._attempt += 1
-            self._last_us = 0
-        self._last_us = max(self._last_us, event.ts_us)
-        if not self._starts:
+        if not self._spans:
             return event.ts_us, None
-        start_us, key = self._starts[self._attempt]
-        return start_us + event.ts_us, key
+        if self._attempt + 1 < len(self._spans) and self._is_over(event):
+            self._attempt += 1
+            self._threads.clear()
+        if len(self._threads) > _MOST_THREADS:
+            self._threads.clear()
+        self._threads[event.thread_id] = event.ts_us
+        span = self._spans[self._attempt]
+        return span.start_us + event.ts_us, span.key
+
+    def _is_over(self, event: Event) -> bool:
+        """Whether an event is of the next attempt: within one, a thread's time never goes back."""
+        span = self._spans[self._attempt]
+        ended = span.end_us is not None and span.start_us + event.ts_us > span.end_us
+        return ended or event.ts_us < self._threads.get(event.thread_id, 0)
 
 
 def is_own(event: Event) -> bool:
@@ -213,26 +229,26 @@ def _of_files(
     tests: Container[str] | None,
     problems: list[str] | None,
 ) -> Iterator[tuple[int, Callable[[], Iterator[OwnEvent]]]]:
-    starts = starts_of(recording.results)
+    spans = spans_of(recording.results)
     logging = {test.test_id for test in recording.results.tests if test.own_events}
-    folders = {name: test_id for test_id in starts for name in folders_of(test_id)}
+    folders = {name: test_id for test_id in spans for name in folders_of(test_id)}
 
     def reading(name: str, test_id: str | None) -> Callable[[], Iterator[OwnEvent]]:
-        events = _of_file(recording, name, test_id, starts, logging, problems)
+        events = _of_file(recording, name, test_id, spans, logging, problems)
         return lambda: _wanted(events, wanted, tests)
 
     for name in names:
         test_id = folders.get(name.split("/")[1])
         if tests is None or test_id is None or test_id in tests:
-            begins = starts.get(test_id or "", ())
-            yield begins[0][0] if begins else 0, reading(name, test_id)
+            some = spans.get(test_id or "", ())
+            yield some[0].start_us if some else 0, reading(name, test_id)
 
 
 def _of_file(
     recording: Recording,
     name: str,
     test_id: str | None,
-    starts: Mapping[str, Sequence[tuple[int, AttemptKey]]],
+    spans: Mapping[str, Sequence[Span]],
     logging: Container[str],
     problems: list[str] | None,
 ) -> Iterator[OwnEvent]:
@@ -252,7 +268,7 @@ def _of_file(
         if event.test_id is None and test_id is not None:
             event = msgspec.structs.replace(event, test_id=test_id)
         if placement is None:
-            placement = Placement(starts.get(event.test_id or "", ()))
+            placement = Placement(spans.get(event.test_id or "", ()))
         ts_us, attempt = placement.of(event)
         yield OwnEvent(ts_us, event, line.content.rstrip(b"\r"), attempt)
     if damaged and problems is not None:

@@ -1,9 +1,9 @@
-"""Traces as a person names them: a file, or a file of a recording."""
+"""Traces as a person names them, a file or a file of a recording; how large such a file is."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -47,6 +47,12 @@ def trace_in(files: Mapping[str, bytes], name: str) -> Trace:
         return stream
 
     return read_trace(opened, where=name)
+
+
+def file_size(files: Mapping[str, bytes], member: str) -> int:
+    """Return how many bytes a file of a recording has."""
+    size: Callable[[str], int] | None = getattr(files, "size", None)
+    return size(member) if size else len(files[member])
 
 
 def _begins_as_one(path: Path) -> bool:

@@ -64,7 +64,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runners.*",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
-    ("about", "event_view", "following"),
+    ("about", "event_view", "following", "story"),
     ("replay", "details", "listing"),
     ("naming",),
     ("recorder",),

@@ -26,11 +26,23 @@ LOG = f"tests/{slug('a')}/{SEED:016x}/events.ndjson"
 
 
 def logged(
-    event: str, ts_us: int, test_id: str | None = "a", *, level: str = "INFO", category: str = "x"
+    event: str,
+    ts_us: int,
+    test_id: str | None = "a",
+    *,
+    level: str = "INFO",
+    category: str = "x",
+    thread: int = 0,
 ) -> bytes:
     """A line as a test logs it into its own bundle."""
     return encode_line(
-        event, ts_us=ts_us, test_id=test_id, level=level, category=category, message=""
+        event,
+        ts_us=ts_us,
+        test_id=test_id,
+        level=level,
+        category=category,
+        message="",
+        thread_id=thread,
     )
 
 
@@ -68,7 +80,7 @@ def test_events_of_the_log_and_of_bundles_are_one_story() -> None:
     assert said(made) == ["1010 Bundle1", "1200 Log1", "1500 Bundle2", "3000 Log2"]
 
 
-def test_an_attempt_begins_where_time_goes_back() -> None:
+def test_an_attempt_begins_where_time_falls_back() -> None:
     own = logged("A1", 10) + logged("A2", 9000) + logged("B1", 5) + logged("B2", 7000)
     made = recording(
         started("a", 1000), finished("a", 11_000, outcome="failed"),
@@ -79,10 +91,18 @@ def test_an_attempt_begins_where_time_goes_back() -> None:
     assert found == [(1010, 1), (10_000, 1), (20_005, 2), (27_000, 2)]
 
 
-def test_threads_that_log_a_little_out_of_order_are_no_new_attempt() -> None:
-    own = logged("A", 900) + logged("B", 400)
+def test_threads_that_log_out_of_order_are_no_new_attempt() -> None:
+    own = logged("A", 900, thread=1) + logged("B", 400, thread=2) + logged("C", 901, thread=1)
     made = recording(started("a", 0), started("a", 50_000, 2), own=own)
     assert {one.attempt and one.attempt[2] for one in own_events(made)} == {1}
+
+
+def test_what_came_after_the_end_of_an_attempt_is_of_the_next() -> None:
+    own = logged("A", 10) + logged("B", 2000)
+    made = recording(
+        started("a", 0), finished("a", 1000), started("a", 5000, 2), finished("a", 9000, 2), own=own
+    )
+    assert said(made) == ["10 A", "7000 B"]
 
 
 def test_level_and_category_choose() -> None:

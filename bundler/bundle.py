@@ -344,22 +344,24 @@ def _missing(members: archive.Members, manifest: RunManifest) -> Iterable[str]:
 def _ended(recording: Recording) -> RunManifest:
     """The manifest of a run whose recorder vanished before it could say how the run ended."""
     results = recording.results
-    finished = results.finished
-    if results.complete and finished is not None:
-        status = RunStatus(
-            state=str(finished.get("status", Status.INTERRUPTED)),
-            exit_code=finished.get("exit_code"),
-            signal=finished.get("signal"),
-            reason=finished.get("reason"),
-        )
-    else:
-        status = judge(None, results)
     return msgspec.structs.replace(
         recording.manifest,
-        status=status,
+        status=logged_status(results) or judge(None, results),
         counts=results.counts,
-        duration_us=(finished or {}).get("duration_us", results.last_ts_us),
+        duration_us=(results.finished or {}).get("duration_us", results.last_ts_us),
         log=_log(recording, results, []),
+    )
+
+
+def logged_status(results: Results) -> RunStatus | None:
+    """Return how the run ended by its own log, None where the log does not come to its end."""
+    if not results.complete or results.finished is None:
+        return None
+    return RunStatus(
+        state=str(results.finished.get("status", Status.INTERRUPTED)),
+        exit_code=results.finished.get("exit_code"),
+        signal=results.finished.get("signal"),
+        reason=results.finished.get("reason"),
     )
 
 

@@ -29,6 +29,7 @@ from bundler.formats import HEAD_BYTES, READERS, Reader
 from bundler.limits import Limits
 from bundler.names import shown
 from bundler.recording import Recording
+from bundler.results import collector_paused
 from bundler.zip_records import looks_like_zip
 
 _CHUNK = 256 * 1024
@@ -39,7 +40,8 @@ _XZ_MEMORY = 256 << 20
 def read_path(path: Path) -> Recording:
     """Open a file, a directory or a named pipe. Raises OSError, UnreadableRecording."""
     if path.is_dir():
-        return _read_directory(path)
+        with collector_paused():
+            return _read_directory(path)
     with path.open("rb") as file:
         return read_stream(file, where=str(path), path=path)
 
@@ -49,6 +51,11 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
 
     Raises UnreadableRecording; NotARecording before a pipe of unknown content is read to its end.
     """
+    with collector_paused():
+        return _read_stream(stream, where, path)
+
+
+def _read_stream(stream: IO[bytes], where: str, path: Path | None) -> Recording:
     limits = Limits()
     head = _head(stream)
     if looks_like_zip(head):

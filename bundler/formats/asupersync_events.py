@@ -11,11 +11,11 @@ from bundler.archive import Members
 from bundler.errors import UnreadableRecording
 from bundler.formats.asupersync_bundles import EVENT_LOG, TestBundle, name_of_directory
 from bundler.formats.asupersync_lines import OwnEvents, entries
+from bundler.probe.writer.media_types import media_type_of
+from bundler.probe.writer.phases import PATH_SEPARATOR
 from bundler.results import Failure, Verdict
 from bundler.testing import AssertionRecord, PhaseNode, ReproManifest
 from bundler.testing.harness import sentence_of
-from bundler.testing.media_types import media_type_of
-from bundler.testing.summary import PATH_SEPARATOR
 from bundler.translation import Execution, Translation
 
 DOCUMENT_LEVEL = "TRACE"

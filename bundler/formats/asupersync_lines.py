@@ -19,7 +19,7 @@ from bundler.errors import UnreadableRecording
 from bundler.eventlog import Line, split_lines
 from bundler.events import RUN_EVENTS, Event, decode_line
 from bundler.formats.asupersync_bundles import TestBundle
-from bundler.testing.artifacts import EVENTS
+from bundler.probe.writer.file_names import EVENTS
 
 HARNESS_EVENTS = frozenset({"PhaseStarted", "PhaseFinished", "AssertionRecorded"})
 _HARNESS_MARK = re.compile(rb'"(?:PhaseStarted|PhaseFinished|AssertionRecorded)"')

@@ -15,11 +15,12 @@ from bundler.bundle import member_of
 from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.own_events import AttemptKey, OwnEvent, folders_of, is_ours, is_own, own_events
+from bundler.probe.writer.media_types import media_type_of
+from bundler.probe.writer.phases import PATH_SEPARATOR
 from bundler.recording import Recording
 from bundler.results import TestResult
-from bundler.testing.media_types import media_type_of
 from bundler.testing.phase_view import phase_tree
-from bundler.testing.summary import PATH_SEPARATOR, AssertionRecord, PhaseNode, TestSummary
+from bundler.testing.summary import AssertionRecord, PhaseNode, TestSummary
 
 MOST = 10_000
 _MOST_LEVELS = 64

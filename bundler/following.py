@@ -11,7 +11,9 @@ not pass is completed. What was shown of a log is then passed over by the number
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -42,18 +44,19 @@ def follow(
     directory: Path,
     chooses: Callable[[Event], bool],
     *,
+    stopped: Callable[[], bool] = lambda: False,
     is_live: Callable[[Path], bool] = bundle.is_live,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[list[OwnEvent]]:
     """Yield what tests have logged since the look before, until the run in a directory has ended.
 
-    `chooses` says which events are wanted. Raises UnreadableRecording where the run's end cannot be
-    read.
+    `chooses` says which events are wanted, `stopped` whether nobody wants any more. Raises
+    UnreadableRecording where the run's end cannot be read.
     """
     run = _Run(directory)
-    while True:
+    while not stopped():
         ended = not is_live(directory)
-        while True:
+        while not stopped():
             began = time.monotonic()
             events, more = run.look()
             yield [own for own in events if chooses(own.event)]
@@ -62,7 +65,28 @@ def follow(
         if ended:
             yield [own for own in run.rest() if chooses(own.event)]
             return
-        sleep(max(PAUSE_SECONDS, 10 * (time.monotonic() - began)))
+        for _ in range(1 + int(10 * (time.monotonic() - began) / PAUSE_SECONDS)):
+            sleep(0 if stopped() else PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C only ask to stop, so that a line that is being written is written whole.
+
+    What it yields tells whether it was asked. A second Ctrl-C is a KeyboardInterrupt as ever.
+    """
+    asked = False
+
+    def ask(_number: int, _frame: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @dataclass(slots=True)

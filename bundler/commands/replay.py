@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from bundler.configuration import in_force
 from bundler.errors import AmbiguousRun, UsageError
 from bundler.escapes import json_text
 from bundler.event_view import event_line
-from bundler.events import LEVELS
+from bundler.events import LEVELS, Event
 from bundler.filters import any_of
 from bundler.levels import FinalStatusLevel, Options, OutputWhen, StatusLevel
 from bundler.look import ColourChoice
@@ -258,21 +259,22 @@ def _follow(
     *,
     as_json: bool,
 ) -> None:
-    from bundler.following import follow
+    from bundler.following import follow, interruptible
 
     chooses = options.filter or (lambda _: True)
-    batches = follow(
-        Path(recording.where), lambda event: wanted(event) and chooses(event.test_id or "")
-    )
-    try:
-        for said in batches:
-            _write_events(ui, said, found, as_json=as_json)
+
+    def wants(event: Event) -> bool:
+        return wanted(event) and chooses(event.test_id or "")
+
+    with interruptible() as stopped:
+        for said in follow(Path(recording.where), wants, stopped=stopped):
+            whole = itertools.takewhile(lambda _: not stopped(), said)
+            _write_events(ui, whole, found, as_json=as_json)
             ui.stdout.flush()
             if ui.stdout.stopped:
                 return
-    except KeyboardInterrupt:
-        ui.stdout.flush()  # whole lines
-        raise
+        if stopped():
+            raise KeyboardInterrupt
 
 
 def _log_lines(

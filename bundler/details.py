@@ -35,10 +35,10 @@ from bundler.escapes import one_line
 from bundler.events import text_fields
 from bundler.look import Look, Style
 from bundler.own_events import AttemptKey
-from bundler.recording import Recording
+from bundler.recording import Recording, file_size
 from bundler.results import Attempt, Results, Session, TestResult
 from bundler.seeds import show_seed
-from bundler.traces import file_size, trace_in
+from bundler.traces import trace_in
 
 if TYPE_CHECKING:  # what a test said of itself is loaded when one test is asked for
     from bundler.story import Story, TestFile, Told

@@ -12,13 +12,11 @@ files at a time, so memory does not grow with the number of events.
 from __future__ import annotations
 
 import heapq
-import io
 import itertools
 import json
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
 
 import msgspec
 
@@ -26,7 +24,7 @@ from bundler.errors import UnreadableRecording
 from bundler.eventlog import Line, split_lines
 from bundler.events import LEVELS, RUN_EVENTS, Event, decode_line
 from bundler.names import slug
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
 from bundler.results import Results
 
 FOLDER = "tests/"
@@ -278,16 +276,11 @@ def _of_file(
 
 def _lines(files: Mapping[str, bytes], name: str, problems: list[str] | None) -> Iterator[Line]:
     try:
-        with _opened(files, name) as file:
+        with opened(files, name) as file:
             yield from split_lines(iter(lambda: file.read(_READ_BYTES), b""))
     except UnreadableRecording as error:
         if problems is not None:
             problems.append(error.message)
-
-
-def _opened(files: Mapping[str, bytes], name: str) -> IO[bytes]:
-    opening: Callable[[str], IO[bytes]] | None = getattr(files, "open", None)
-    return opening(name) if opening else io.BytesIO(files[name])
 
 
 def _merged(

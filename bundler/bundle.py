@@ -43,7 +43,7 @@ from bundler.manifest import (
     to_document,
 )
 from bundler.names import safe_path
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
 from bundler.results import Results, Status
 from bundler.status import judge
 from bundler.zip_writer import Target, write_zip
@@ -408,13 +408,8 @@ def member_of(recording: Recording, name: str) -> str | None:
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    opening = getattr(files, "open", None)
-    with path.open("xb") as target:
-        if opening is None:
-            target.write(files[name])
-            return
-        with opening(name) as source:
-            shutil.copyfileobj(source, target)
+    with path.open("xb") as target, opened(files, name) as source:
+        shutil.copyfileobj(source, target)
 
 
 def pack(path: Path, target: Target) -> RunManifest:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundler.events import Event
+from bundler.events import RUN_EVENTS, Event
 from bundler.verdicts import BAD as BAD
 from bundler.verdicts import NOT_PASSING as NOT_PASSING
 from bundler.verdicts import RED as RED
@@ -248,7 +248,7 @@ class Folding:
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
-            if event.test_id is not None:
+            if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
         try:
@@ -263,7 +263,8 @@ class Folding:
                 self.results.tests.append(TestResult(*key))
         for test in self.results.tests:
             session = self.sessions.get(test.session)
-            if session is not None and session.info.get("runner") == COMMAND_RUNNER:
+            runner = session.info.get("runner") if session else None
+            if runner == COMMAND_RUNNER and test.attempts:
                 test.attempts[-1].output_offsets = self.results.run_output_offsets
         return self.results
 

@@ -18,6 +18,9 @@ from bundler.testing import AssertionRecord, PhaseNode, ReproManifest
 from bundler.testing.harness import sentence_of
 from bundler.translation import Execution, Translation
 
+DOCUMENT_LEVEL = "TRACE"
+"""At which a document of a bundle is named, which is no file that the test itself left there."""
+
 _OUTPUT_BYTES = 64 * 1024
 _MAX_TEST_ID = 16 * 1024
 _MAX_TEXT = 2048
@@ -105,7 +108,8 @@ class BundleTranslation:
             "media_type": said.get("media_type", media_type_of(relative)),
             "size": self._members.size(path),
         }
-        self._say(bundle, "Attachment", name, data, category="artifact", ts_us=ts_us)
+        level = "INFO" if path in bundle.files else DOCUMENT_LEVEL
+        self._say(bundle, "Attachment", name, data, category="artifact", level=level, ts_us=ts_us)
 
     def _entries(self, bundle: TestBundle) -> Iterator[_Timed]:
         """The entries of the event log of layout 3."""

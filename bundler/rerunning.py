@@ -30,7 +30,7 @@ from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
 from bundler.escapes import one_line
-from bundler.execution import Execution, last_lines, leave, record, runner_of, tidy
+from bundler.execution import Execution, last_lines, leave, record, runner_name, tidy
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Request
 from bundler.recording import Recording
@@ -46,13 +46,12 @@ from bundler.rerun import (
 )
 from bundler.runners import nextest as nextest_runner
 from bundler.runners import pytest as pytest_runner
+from bundler.runners import runner_of
 from bundler.scope import applicable_scope
 from bundler.store import Store
 from bundler.terminal import Ui
 
 MOST_LISTED = 20
-FILES_OF: dict[str, FileOf] = {"nextest": nextest_runner.binary_of}
-"""What stands for the file of a test, by runner; else it is the file of a pytest node id."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,8 @@ def _carry_out(
     fix_hash: bool | None,
 ) -> int:
     parent = rerun.parent
-    file_of = FILES_OF.get(parent.manifest.command.runner, pytest_file)
+    runner = runner_of(rerun.start.argv)
+    file_of = pytest_file if runner is None else runner.file_of
     chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), parent.results, file_of)
     planned = plan(chain.state, parent.results, rerun.order)
     for line in _first_lines(rerun, chain.state):
@@ -235,7 +235,7 @@ def _request(rerun: Rerun) -> Request:
         cwd=rerun.start.cwd,
         seed=manifest.seed,
         seed_imposed=manifest.seed_imposed,
-        runner=runner_of(argv),
+        runner=runner_name(argv),
         parent=manifest.run_id,
         added=rerun.start.added,
     )

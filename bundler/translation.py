@@ -83,7 +83,8 @@ class Translation:
     """A recording in the making. `source` is hashed for the run id, and left at its start.
 
     `run_id` is for a format that has one of its own; `files` are what the recording keeps beside
-    its events. Every method raises OutputError where there is no room for the events.
+    its events. `tell` is given each event as it comes, in place of the file: of a run that is going
+    on. Every method raises OutputError where there is no room for the events.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class Translation:
         runner: str = "command",
         run_id: str | None = None,
         files: Mapping[str, bytes] = _NO_MEMBERS,
+        tell: Callable[[Event], None] | None = None,
     ) -> None:
         self.where = where
         self.runner = runner
@@ -103,6 +105,7 @@ class Translation:
         self.problems: list[str] = []
         self.clock_us = 0
         self._files = files
+        self._tell = tell
         self._log = _Spool()
         self._events = 0
         self._sessions = 0
@@ -440,12 +443,15 @@ class Translation:
         )
 
     def _append(self, line: bytes) -> None:
+        self._events += 1
+        if self._tell is not None:
+            self._tell(decode_line(line))
+            return
         try:
             self._log.file.write(line)
         except OSError as error:
             message = f"{self.where} does not fit into the temporary directory: {error.strerror}"
             raise OutputError(message, hint="Set TMPDIR to a directory with more room.") from None
-        self._events += 1
 
 
 class _Spool:

@@ -61,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pruning",),
     ("runners",),
     ("runners.process",),
+    ("runners.lines",),
     ("runners.*",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),

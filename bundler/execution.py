@@ -6,7 +6,7 @@ Where recording is not possible, the command runs all the same and one line says
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,11 +108,23 @@ def _invoke(ui: Ui, recording: Recorder, argv: list[str], env: Mapping[str, str]
             env=inside.env,
             cwd=request.cwd,
             on_output=recording.output,
-            on_idle=recording.idle,
+            on_idle=_idle(recording, inside),
             show=inside.show,
         )
         _take_in(ui, recording, inside)
     return ended
+
+
+def _idle(recording: Recorder, inside: Inside) -> Callable[[], None]:
+    poll = inside.poll
+    if poll is None:
+        return recording.idle
+
+    def both() -> None:
+        recording.idle()
+        poll()
+
+    return both
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ function hooks(stream, config) {
   const pattern = config.testNamePattern ? new RegExp(config.testNamePattern, "i") : null;
   const sessions = new Set();
   const files = new Map(); // project and path of a running file → what is known of its tests
-  const root = config.rootDir || process.cwd();
+  const root = process.cwd();
 
   function session(test) {
     const project = projectOf(test);
@@ -36,30 +36,27 @@ function hooks(stream, config) {
     const key = `${projectOf(test)}\n${test.path}`; // each event has a `test` of its own
     let file = files.get(key);
     if (!file) {
-      file = { key, s: session(test), name: place(root, test.path), open: new Map(), ended: new Map() };
+      file = { key, s: session(test), name: place(root, test.path), open: new Set(), ended: new Set() };
       files.set(key, file);
     }
     return file;
   }
 
-  function start(file, fullName, at) {
+  function start(file, fullName, at, attempt) {
     const id = `${file.name}::${fullName}`;
-    const attempt = (file.open.get(fullName) || 0) + 1;
-    file.open.set(fullName, attempt);
-    stream.write({ e: "test", s: file.s, id, file: file.name, at });
+    file.open.add(fullName);
+    stream.write({ e: "test", s: file.s, id, attempt, file: file.name, at });
   }
 
   function done(file, result) {
     const { fullName } = result;
-    const times = file.ended.get(fullName) || 0;
-    const retried = (result.invocations || 1) > 1;
-    if (!file.open.get(fullName)) start(file, fullName, result.startedAt);
-    file.open.set(fullName, 0);
-    file.ended.set(fullName, times + 1);
+    const attempt = result.invocations || 1;
+    if (!file.open.delete(fullName)) start(file, fullName, result.startedAt, attempt);
+    file.ended.add(fullName);
     const [outcome, reason] = judged(result);
     stream.write({
       e: "done", s: file.s, id: `${file.name}::${fullName}`, outcome, reason,
-      attempt: retried ? result.invocations : 1, ms: result.duration, line: lineOf(result),
+      attempt, ms: result.duration, line: lineOf(result),
       failures: failuresOf(result),
     });
   }
@@ -71,7 +68,7 @@ function hooks(stream, config) {
     onTestCaseStart(test, info) {
       const file = of(test);
       // A name that was seen before is a further attempt, or another test of that name: its end tells.
-      if (!file.ended.get(info.fullName)) start(file, info.fullName, info.startedAt);
+      if (!file.ended.has(info.fullName)) start(file, info.fullName, info.startedAt);
     },
     onTestCaseResult(test, result) {
       done(of(test), result);
@@ -80,13 +77,11 @@ function hooks(stream, config) {
       const file = of(test);
       files.delete(file.key);
       const left = { passing: [], deselected: [] };
-      const seen = new Map();
       for (const one of result.testResults || []) {
-        const nth = (seen.get(one.fullName) || 0) + 1;
-        seen.set(one.fullName, nth);
-        if (nth <= (file.ended.get(one.fullName) || 0)) continue;
+        const pending = one.status === "pending";
+        if (!pending && file.ended.has(one.fullName)) continue; // it was told as it happened
         const id = `${file.name}::${one.fullName}`;
-        const why = one.status === "pending" ? whyNot(id, one.fullName) : null;
+        const why = pending ? whyNot(id, one.fullName) : null;
         if (why) left[why].push(id);
         else done(file, one);
       }
@@ -113,8 +108,7 @@ function hooks(stream, config) {
     if (!error && (!text || (result.testResults || []).length)) return;
     const words = (error && (error.stack || error.message)) || text;
     const failures = [{ text: text.includes("●") && !(result.testResults || []).length ? text : words }];
-    for (const [fullName, open] of file.open) {
-      if (!open) continue;
+    for (const fullName of file.open) {
       const id = `${file.name}::${fullName}`;
       stream.write({ e: "done", s: file.s, id, outcome: "crashed", failures });
     }

@@ -14,18 +14,34 @@ const { Stream, guarded, place, takeFromEnvironment } = require("./stream.cjs");
 export default class BundleReporter {
   constructor() {
     const told = takeFromEnvironment();
+    const { choice, configured, seed } = JSON.parse(told || "{}");
     const stream = new Stream(told);
-    const { onInit, ...others } = hooks(stream);
-    Object.assign(this, guarded(others, stream));
+    const { onInit, ...others } = guarded(hooks(stream), stream);
+    Object.assign(this, others);
     this.onInit = async (vitest) => {
-      try {
-        onInit(vitest);
-      } catch (error) {
-        stream.fail(error);
-      }
-      if (JSON.parse(told || "{}").configured) await addConfigured(vitest, this);
+      onInit(vitest);
+      if (choice) choose(vitest, JSON.parse(readFileSync(choice, "utf8")), seed);
+      if (configured) await addConfigured(vitest, this);
     };
   }
+}
+
+/** Leave out, in every project, the files and names that are not to run. */
+function choose(vitest, { out, only, pattern }, seed) {
+  const projects = vitest.projects || [];
+  for (const { config } of new Set([vitest, ...projects])) {
+    config.exclude = [...config.exclude, ...out.map(escaped)];
+    if (only) config.include = only.map(escaped);
+    if (pattern) {
+      const own = config.testNamePattern;
+      config.testNamePattern = new RegExp(own ? `(?=[\\s\\S]*(?:${own.source}))${pattern}` : pattern);
+    }
+    if (seed) config.sequence.seed = seed;
+  }
+}
+
+function escaped(file) {
+  return file.replace(/[\\*?[\]{}()!+@|]/g, "\\$&");
 }
 
 function hooks(stream) {
@@ -33,7 +49,7 @@ function hooks(stream) {
   const started = new Map(); // Vitest's own id of a test that has started → ours
   const finished = new Set(); // Vitest's own ids, of tests that have
   let vitest = null;
-  let root = process.cwd();
+  const root = process.cwd();
 
   function session(project) {
     const s = project || "";
@@ -100,7 +116,7 @@ function hooks(stream) {
     const { s, id } = about(task);
     const pattern = vitest.config.testNamePattern;
     const name = id.slice(id.indexOf("::") + 2);
-    if (pattern && !name.match(pattern)) {
+    if (pattern && !started.has(task.id) && !name.match(pattern)) {
       stream.write({ e: "collected", s, left: stream.leftOut(id) || "deselected", ids: [id] });
       return;
     }
@@ -146,13 +162,12 @@ function hooks(stream) {
   const common = {
     onInit(ctx) {
       vitest = ctx;
-      root = ctx.config.root || root;
     },
     onUserConsoleLog: output,
   };
   const of3 = {
     onTestCaseReady(test) {
-      if (isModern()) start(test.task);
+      if (isModern() && test.task.mode === "run") start(test.task);
     },
     onTestCaseResult(test) {
       if (isModern()) done(test.task);

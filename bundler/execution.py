@@ -88,6 +88,7 @@ def _invoke_all(ui: Ui, recording: Recorder, env: Mapping[str, str]) -> process.
     """
     request = recording.request
     commands = [request.argv] if request.selected is None else request.selected
+    recording.leave_out(request.left_out)
     ends = []
     for argv in commands:
         ends.append(_invoke(ui, recording, list(argv), env))

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bundler import __version__, atomic, bundle, environment, test_bundles
 from bundler.errors import BundleError
@@ -41,6 +42,8 @@ TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
+NO_SESSION = "00000000"
+LEFT_OUT_AT_ONCE = 500
 SELECTION = "selection.json"
 
 
@@ -48,7 +51,8 @@ SELECTION = "selection.json"
 class Request:
     """What is to be recorded: the command as given, where, under which seed, as whose rerun.
 
-    `selected` are the commands that run a part of its tests, where it cannot select them itself.
+    `selected` are the commands that run a part of its tests, where it cannot select them itself,
+    and `left_out` the tests that a rerun leaves out then.
     """
 
     argv: Sequence[str]
@@ -56,6 +60,7 @@ class Request:
     seed: int
     runner: str = "command"
     selected: Sequence[Sequence[str]] | None = None
+    left_out: Sequence[str] = ()
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
@@ -124,10 +129,22 @@ class Recorder:
         Words of ours that differ from the command's own are noted.
         """
         self._invocation += 1
-        if self.problem is None and list(argv) != list(self.request.argv):
+        if list(argv) != list(self.request.argv):
             words = [as_text(word) for word in redact_argv(list(argv))]
+            self.note("Invoked", "started", {"argv": words})
+
+    def leave_out(self, test_ids: Sequence[str]) -> None:
+        """Note what a rerun leaves out because it passed. Never raises."""
+        data = {"session": NO_SESSION, "reason": "passing"}
+        for begin in range(0, len(test_ids), LEFT_OUT_AT_ONCE):
+            some = list(test_ids[begin : begin + LEFT_OUT_AT_ONCE])
+            self.note("TestsCollected", f"{len(some)} left out", {**data, "deselected": some})
+
+    def note(self, event: str, message: str, data: Mapping[str, Any]) -> None:
+        """Note what the wrapper knows of the run. Never raises."""
+        if self.problem is None:
             try:
-                self.live.append("Invoked", category="run", message="started", data={"argv": words})
+                self.live.append(event, category="run", message=message, data=data)
             except (OSError, ValueError) as error:
                 self.disarm(error)
 

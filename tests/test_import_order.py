@@ -61,7 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pruning",),
     ("runners",),
     ("runners.process",),
-    ("runners.lines",),
+    ("runners.lines", "runners.go_screen"),
     ("runners.*",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),

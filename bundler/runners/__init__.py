@@ -29,7 +29,7 @@ from bundler.events import Event
 from bundler.recording import Recording
 from bundler.results import Results, TestResult
 
-RUNNERS = ("pytest", "nextest", "jest", "vitest")
+RUNNERS = ("pytest", "unittest", "nextest", "go_test", "jest", "vitest", "node_test", "rspec")
 """In the order in which they are asked whether a command is theirs: modules of this package."""
 
 
@@ -89,6 +89,10 @@ class Runner(Protocol):
         """What `manifest.command.runner` and `SessionStarted.runner` say: `pytest`, `go test`."""
 
     @property
+    def COMMAND(self) -> tuple[str, ...]:
+        """What starts it where nobody has said what does; nothing where nobody else can know."""
+
+    @property
     def KEEPS_ORDER(self) -> bool:
         """Whether a subset under the same seed runs in the order that it had among all tests."""
 
@@ -98,7 +102,7 @@ class Runner(Protocol):
 
     @property
     def NOT_KEPT(self) -> str:
-        """What a rerun cannot keep, in one fragment; nothing where it keeps both."""
+        """What a rerun cannot keep, in one fragment; nothing where it keeps everything."""
 
     def recognises(self, argv: Sequence[str]) -> bool:
         """Whether the command is this runner's."""
@@ -133,6 +137,11 @@ class Runner(Protocol):
         `classname` and `name` are the properties `bundle.classname`, `bundle.name` of its attempts,
         where the id alone does not tell.
         """
+
+
+def called(name: str) -> Runner | None:
+    """Return the runner of a name that a manifest tells, None where there is none."""
+    return next((one for one in map(named, RUNNERS) if name == one.NAME), None)
 
 
 def runner_of(argv: Sequence[str]) -> Runner | None:

@@ -34,6 +34,7 @@ from bundler.results import Results, TestResult
 from bundler.runners import Inside, Invocation, Selection, at_dashes
 
 NAME = "nextest"
+COMMAND = ("cargo", "nextest", "run")
 KEEPS_ORDER = False
 KEEPS_VALUES = True
 NOT_KEPT = "nextest runs tests in an order of its own, each in a process of its own"

@@ -11,7 +11,7 @@ has several (projects); `id`, the test.
 | `e` | more of it | what it becomes |
 |---|---|---|
 | `begin` | `runner version suite rootdir args seed shuffled workers` and more | a session |
-| `collected` | `ids`; with `left` (`passing`, `deselected`) they do not run | the tests of a session |
+| `collected` | `ids`; with `left` (why) they do not run | the tests of a session |
 | `test` | `attempt file line` | an attempt starts |
 | `out` | `stream text` | its output |
 | `sub` | `name outcome ms failures` | a part of it has ended |
@@ -21,9 +21,9 @@ has several (projects); `id`, the test.
 | `end` | `reason` | the session has ended |
 | `failed` | `why` | the reporter broke |
 
-A failure has `message type traceback file line`, as far as the runner knows them, or `text`: a stack
-trace as JavaScript prints it, which `bundler.runners.report` takes apart. An `attempt` of 1 of a
-test that has ended is another test of that id.
+`left` is `passing` or `deselected`. A failure has `message type traceback file line`, as far as the
+runner knows them, or `text`: a stack trace as JavaScript prints it, which `bundler.runners.report`
+takes apart. An `attempt` of 1 of a test that has ended is another test of that id.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ module BundleReport
       shuffled = configuration.respond_to?(:seed_used?) && configuration.seed_used?
       @stream.write({ e: 'begin', runner: 'rspec', version: RSpec::Core::Version::STRING,
                       rootdir: Dir.pwd, seed: configuration.seed, shuffled: shuffled,
-                      args: ARGV.map(&:to_s), capture: 'no' })
+                      capture: 'no' })
       collected(RSpec.world.ordered_example_groups.flat_map(&:descendant_filtered_examples))
     end
 

@@ -57,8 +57,8 @@ class Inside:
     `show` is given each piece of output with the name of its stream (`stdout`, `stderr`; `terminal`
     where both are one terminal) and returns what the person sees in its place; nothing (`b""`) is
     the end of that stream, and what was held back comes out. None: everything is shown.
-    `poll` is called now and then while the command runs. `recording` is asked when the command has ended, for what was not told on the way; it raises
-    BundleError, OSError.
+    `poll` is called now and then while the command runs. `recording` is asked when it has
+    ended, for what was not told on the way; it raises BundleError, OSError.
     """
 
     argv: Sequence[str]

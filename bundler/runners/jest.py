@@ -3,9 +3,9 @@
 | question | answer |
 |---|---|
 | how is its event stream had | `--reporters` names `jest.cjs` after the reporters there are |
-| how are exact tests selected | `--filter` leaves out files, `-t` names (`bundler.runners.javascript`) |
+| how are exact tests selected | `--filter` leaves out files, `-t` names (see `javascript`) |
 | how is it given a seed | `--seed`, from which `--randomize` and `jest.getSeed()` draw |
-| does the same seed with a subset keep order and values | the order of files is by their size and time; that of tests in a file is kept; values are a test's own where it seeds itself |
+| does the same seed keep order and values | the order within a file, of values what a test seeds |
 
 Reporters on the command line replace those of the configuration. So where its text has that word,
 Jest is first asked for what it makes of it (`--showConfig`), and those are named before ours. The
@@ -35,11 +35,12 @@ NOT_KEPT = "Jest keeps the order within a file; files come in an order of its ow
 
 _NO_TESTS_RUN = frozenset(
     {
-        *("--watch", "--watchAll", "--listTests", "--showConfig", "--help", "-h", "--version", "-v"),
-        *("--init", "--clearCache"),
+        *("--watch", "--watchAll", "--listTests", "--showConfig", "--help", "-h"),
+        *("--version", "-v", "--init", "--clearCache"),
     }
 )
-_CONFIGURATIONS = ("package.json", *(f"jest.config.{end}" for end in "js ts mjs cjs json cts mts".split()))
+_ENDINGS = ("js", "ts", "mjs", "cjs", "json", "cts", "mts")
+_CONFIGURATIONS = ("package.json", *(f"jest.config.{one}" for one in _ENDINGS))
 _WORD = re.compile(r"""["']?reporters["']?\s*[:=,]|preset""")
 _PATTERN = ("-t", "--testNamePattern")
 _SECONDS = 60
@@ -65,10 +66,8 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
             return
         chosen = selection(invocation.env)
         choice = None if chosen is None else javascript.choice(chosen)
-        if choice is not None:
-            words = _selecting(words, choice)
-        if chosen is not None and "jest" in chosen.seeds and not javascript.has_option(words, "--seed"):
-            words = [*words, f"--seed={chosen.seeds['jest']}"]
+        if choice is not None and chosen is not None:
+            words = _selecting(words, choice, chosen.seeds.get("jest"))
         own = [f"--reporters={one}" for one in (*named, str(reporters.FOLDER / "jest.cjs"))]
         argv = [*invocation.argv[:start], *words, *own, *rest]
         told = None if choice is None else choice.document()
@@ -100,8 +99,10 @@ def own_id(test: TestResult, suite: str, root: Path) -> str:
     return test.test_id
 
 
-def _selecting(words: list[str], choice: javascript.Choice) -> list[str]:
+def _selecting(words: list[str], choice: javascript.Choice, seed: int | None) -> list[str]:
     """The words with a filter of files and a pattern of names, both beside the user's own."""
+    if seed is not None and not javascript.has_option(words, "--seed"):
+        words = [*words, f"--seed={seed}"]
     words = [*words, f"--filter={reporters.FOLDER / 'jest_filter.cjs'}"]
     if not choice.pattern or len(choice.pattern) > javascript.LONGEST_PATTERN:
         return words

@@ -5,7 +5,7 @@
 | how is its event stream had | `--test-reporter` names `node_test.mjs` beside what is shown |
 | how are exact tests selected | not at all: files are; Node's patterns of names look at no file |
 | how is it given a seed | not at all: it has none; the tests find it in their environment |
-| does the same seed with a subset keep order and values | the order of a file is its own; of values what a test seeds itself |
+| does the same seed keep order and values | the order, of a file; of values what a test seeds |
 """
 
 from __future__ import annotations

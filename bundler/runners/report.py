@@ -1,4 +1,4 @@
-"""What a reporter says inside a runner (`bundler.reporters`), as it says it, told as events of ours.
+"""What a reporter says inside a runner (`bundler.reporters`), told as events of ours as it comes.
 
 The stream is a file of ours, but what stands in it was said inside a process of the tests': a line
 that is none is passed over and counted, what is too long is cut, and whatever is in it, nothing but
@@ -47,7 +47,8 @@ def reported(
     """Give a command a stream to report to, and tell what it says as it says it. Raises OSError.
 
     `start` makes the invocation from an environment that names the stream; `choice` is for a
-    file that its reporter is told of, as it is told what is in `more`. The stream is gone when the context ends.
+    file that its reporter is told of, as it is told what is in `more`. The stream is gone when the
+    context ends.
     """
     with tempfile.TemporaryDirectory(prefix="bundle-report-") as folder:
         path = Path(folder) / "stream.ndjson"
@@ -174,7 +175,7 @@ class Reading:
         self._handlers: dict[str, Callable[[dict[str, Any], int], None]] = {
             "begin": self._begin,
             "collected": self._collected,
-            "test": self._test,
+            "test": self._started,
             "out": self._output,
             "sub": self._part,
             "done": self._done,
@@ -236,6 +237,9 @@ class Reading:
         else:
             self._translation.tests_deselected(session, ids, reason=str(left))
 
+    def _started(self, line: dict[str, Any], now_us: int) -> None:
+        self._test(line, now_us)
+
     def _test(self, line: dict[str, Any], now_us: int) -> _Test:
         session = self._session(line, now_us).id
         known = _text(line.get("id")) or ""
@@ -274,9 +278,9 @@ class Reading:
 
     def _done(self, line: dict[str, Any], now_us: int) -> None:
         test = self._going_on(line, now_us)
-        if test.ended:
-            test = self._test(line, now_us)
-        elif line.get("attempt", 1) != test.execution.attempt and test.execution.attempt == 1:
+        if test.ended or (
+            line.get("attempt", 1) != test.execution.attempt and test.execution.attempt == 1
+        ):
             test = self._test(line, now_us)
         test.ended = True
         self._translation.test_finished(

@@ -5,7 +5,7 @@
 | how is its event stream had | `-r rspec.rb`, which listens to what RSpec tells its formatters |
 | how are exact tests selected | that file leaves out examples, by their file and full description |
 | how is it given a seed | `--seed`, which runs them in random order |
-| does the same seed with a subset keep order and values | the order is kept: it is a digest of seed and example; values only where each example seeds itself |
+| does the same seed keep order and values | the order: a digest of seed and example; no values |
 
 `bundle exec rspec` is Ruby's bundler, not this one. Where the `bundle` that a shell would find is
 ours, Ruby's is looked for behind it on the path.

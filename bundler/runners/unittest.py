@@ -5,7 +5,7 @@
 | how is its event stream had | `-m unittest` becomes `-m bundle_unittest`, which shows the same |
 | how are exact tests selected | that module leaves out of the suite what is not to run, by its `id()` |
 | how is it given a seed | not at all: unittest has none; the tests find it in their environment |
-| does the same seed with a subset keep order and values | the order of names is kept; of values what a test seeds itself |
+| does the same seed keep order and values | the order, of names; of values what a test seeds |
 
 What a test prints is only told apart with `-b`; else it is in the output of the run.
 """

@@ -3,9 +3,9 @@
 | question | answer |
 |---|---|
 | how is its event stream had | `--reporter` names `vitest.mjs` after the reporters there are |
-| how are exact tests selected | our reporter leaves out files and names (`bundler.runners.javascript`) |
+| how are exact tests selected | our reporter leaves out files and names (see `javascript`) |
 | how is it given a seed | `--sequence.seed`, by which `--sequence.shuffle` orders |
-| does the same seed with a subset keep order and values | a shuffled order depends on how many there are, and is not kept; without shuffling that within a file is |
+| does the same seed keep order and values | a shuffled subset has another order; no values |
 
 Reporters on the command line replace those of the configuration. So where its text has that word,
 ours is named alone and makes the configured ones itself. Watch mode, `bench` and `list` are left
@@ -14,7 +14,6 @@ alone; `vitest` without `run` watches where its output is a terminal and there i
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,9 +121,9 @@ def _may_have_reporters(words: Sequence[str], cwd: Path) -> bool:
     """Whether a configuration could name reporters. In doubt it could."""
     if javascript.has_option(words, "-c", "--config", "-r", "--root", "--dir"):
         return True
-    for name in os.listdir(cwd):
-        if _CONFIGURATION.fullmatch(name):
-            text = (cwd / name).read_text(encoding="utf-8", errors="replace")
+    for path in cwd.iterdir():
+        if _CONFIGURATION.fullmatch(path.name):
+            text = path.read_text(encoding="utf-8", errors="replace")
             if _WORD.search(text) or "mergeConfig" in text or "import(" in text:
                 return True
     return False

@@ -1,13 +1,14 @@
 """`python -m bundle_unittest` is `python -m unittest`, recorded: what is shown is the same.
 
-The standard library alone, on Python 3.9 and later. A result class tells what happens, line by line,
-in the file that BUNDLE_REPORT names (`stream.cjs` is the same for JavaScript). The id of a test is
-its `id()`, the dotted name by which unittest itself can be asked for it.
+The standard library alone, on Python 3.9 and later. A result class tells what happens, line by
+line, in the file that BUNDLE_REPORT names. The id of a test is its `id()`, the dotted name by which
+unittest itself can be asked for it.
 
 Nothing here ever raises into the suite: the first error of the recording ends the recording.
 """
 
 import functools
+import importlib.util
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ import traceback
 import unittest
 from unittest import suite as suites
 
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
 _FAILED = "unittest.loader._FailedTest."
 _open, _write, _now, _dumps = os.open, os.write, time.time, json.dumps
 _perf = time.perf_counter
@@ -318,7 +320,11 @@ def _failure(error, test):
         elif file is not None:
             break
         frame = frame.tb_next
-    name = kind.__name__ if kind.__module__ == "builtins" else kind.__module__ + "." + kind.__qualname__
+    name = (
+        kind.__name__
+        if kind.__module__ == "builtins"
+        else kind.__module__ + "." + kind.__qualname__
+    )
     text = "".join(_format(kind, value, trace).format())
     return {
         "type": name, "message": message, "traceback": text[-200000:], "line": line,
@@ -335,7 +341,7 @@ def _words(error):
 
 def _take_from_environment():
     """What BUNDLE_REPORT tells, taken out of the environment with this folder's place in it."""
-    folder = os.path.dirname(os.path.abspath(__file__))
+    folder = _FOLDER
     parts = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if folder in parts:
         parts.remove(folder)
@@ -351,5 +357,8 @@ __unittest = True
 if __name__ == "__main__":
     # As unittest/__main__.py does: the usage names the module, not the file.
     sys.argv[0] = os.path.basename(sys.executable) + " -m unittest"
+    # A process that multiprocessing spawns looks here for what to import as its own main module.
+    __spec__ = importlib.util.find_spec("unittest.__main__")
+    __file__, __package__ = __spec__.origin, "unittest"
     Program.recorder = Recorder(Stream(_take_from_environment()))
     Program(module=None)

@@ -36,10 +36,17 @@ function hooks(stream, config) {
     const key = `${projectOf(test)}\n${test.path}`; // each event has a `test` of its own
     let file = files.get(key);
     if (!file) {
-      file = { key, s: session(test), name: place(root, test.path), open: new Set(), ended: new Set() };
+      file = { key, path: test.path, s: session(test), name: place(root, test.path), open: new Set(), ended: new Set() };
       files.set(key, file);
     }
     return file;
+  }
+
+  // What Jest tells of a single test may name another project than its own: only its file counts.
+  // Where that runs in two projects at once, its tests are told when it has ended.
+  function running(path) {
+    const found = [...files.values()].filter((file) => file.path === path);
+    return found.length === 1 ? found[0] : null;
   }
 
   function start(file, fullName, at, attempt) {
@@ -66,12 +73,14 @@ function hooks(stream, config) {
       of(test);
     },
     onTestCaseStart(test, info) {
-      const file = of(test);
+      const file = running(test.path);
+      if (!file) return;
       // A name that was seen before is a further attempt, or another test of that name: its end tells.
       if (!file.ended.has(info.fullName)) start(file, info.fullName, info.startedAt);
     },
     onTestCaseResult(test, result) {
-      done(of(test), result);
+      const file = running(test.path);
+      if (file) done(file, result);
     },
     onTestFileResult(test, result) {
       const file = of(test);

@@ -103,7 +103,7 @@ module BundleReport
       configuration = RSpec.configuration
       shuffled = configuration.respond_to?(:seed_used?) && configuration.seed_used?
       @stream.write({ e: 'begin', runner: 'rspec', version: RSpec::Core::Version::STRING,
-                      rootdir: Dir.pwd, seed: configuration.seed, shuffled: shuffled,
+                      rootdir: Dir.pwd, seed: shuffled ? configuration.seed : nil, shuffled: shuffled,
                       capture: 'no' })
       collected(RSpec.world.ordered_example_groups.flat_map(&:descendant_filtered_examples))
     end

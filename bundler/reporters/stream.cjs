@@ -18,8 +18,10 @@ class Stream {
   constructor(told) {
     this.descriptor = null;
     this.selection = null;
+    this.settings = {};
     try {
       const settings = JSON.parse(told);
+      this.settings = settings;
       this.descriptor = openSync(settings.stream, "a");
       if (settings.selection) this.selection = readSelection(settings.selection);
     } catch {

@@ -6,6 +6,7 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const require = createRequire(import.meta.url);
@@ -14,8 +15,8 @@ const { Stream, guarded, place, takeFromEnvironment } = require("./stream.cjs");
 export default class BundleReporter {
   constructor() {
     const told = takeFromEnvironment();
-    const { choice, configured, seed } = JSON.parse(told || "{}");
     const stream = new Stream(told);
+    const { choice, configured, seed } = stream.settings;
     const { onInit, ...others } = guarded(hooks(stream), stream);
     Object.assign(this, others);
     this.onInit = async (vitest) => {
@@ -236,7 +237,9 @@ function outcomeOf(errors) {
 /** Give Vitest the reporters that its configuration names: a reporter on its command line replaces them. */
 async function addConfigured(vitest, self) {
   const { ReportersMap } = await reportersOf(vitest);
-  const { loadConfigFromFile } = await from(vitest, "vite");
+  // By its file: what `require` resolves is Vite's old CommonJS build, which prints a warning.
+  const vite = dirname(createRequire(packageOf(vitest)).resolve("vite/package.json"));
+  const { loadConfigFromFile } = await import(pathToFileURL(`${vite}/dist/node/index.js`).href);
   const path = vitest.server ? vitest.server.config.configFile : vitest.vite.config.configFile;
   const env = { command: "serve", mode: vitest.mode || "test" };
   const loaded = await loadConfigFromFile(env, path || undefined, vitest.config.root);

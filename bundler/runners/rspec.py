@@ -48,12 +48,11 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     ):
         yield None
         return
-    own = ["-r", str(reporters.FOLDER / "rspec.rb")]
     chosen = selection(invocation.env)
-    if chosen is not None and "rspec" in chosen.seeds and not _is_ordered(invocation.argv):
-        own += ["--seed", str(chosen.seeds["rspec"])]
-    before = [_rubys(invocation.argv[0], invocation.env), *invocation.argv[1:start]]
-    argv = [*before, *own, *invocation.argv[start:]]
+    seed = None if chosen is None else chosen.seeds.get("rspec")
+    words = invocation.argv if seed is None else _with_seed(invocation.argv, seed)
+    before = [_rubys(words[0], invocation.env), *words[1:start]]
+    argv = [*before, "-r", str(reporters.FOLDER / "rspec.rb"), *words[start:]]
     with reported(invocation, lambda env: Inside(argv, env)) as one:
         yield one
 
@@ -66,10 +65,7 @@ def seeded(
     argv: Sequence[str], env: Mapping[str, str], seed: int
 ) -> tuple[list[str], dict[str, str]]:
     """Add `--seed`, of which RSpec's own are 16 bits."""
-    start = _arguments_start(argv)
-    if start is None or _is_ordered(argv):
-        return list(argv), dict(env)
-    return [*argv[:start], "--seed", str(seed & 0xFFFF), *argv[start:]], dict(env)
+    return _with_seed(argv, seed & 0xFFFF), dict(env)
 
 
 def file_of(test_id: str) -> str:
@@ -92,8 +88,12 @@ def _arguments_start(argv: Sequence[str]) -> int | None:
     return 3 if is_bundled else None
 
 
-def _is_ordered(argv: Sequence[str]) -> bool:
-    return any(word.partition("=")[0] in ("--seed", "--order") for word in argv)
+def _with_seed(argv: Sequence[str], seed: int) -> list[str]:
+    """The command with a seed, where it names none and asks for no order without one."""
+    text = " ".join(argv)
+    if "--seed" in text or "--order defined" in text or "--order=defined" in text:
+        return list(argv)
+    return [*argv, "--seed", str(seed)]
 
 
 def _rubys(program: str, env: Mapping[str, str]) -> str:

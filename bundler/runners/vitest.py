@@ -5,7 +5,7 @@
 | how is its event stream had | `--reporter` names `vitest.mjs` after the reporters there are |
 | how are exact tests selected | our reporter leaves out files and names (see `javascript`) |
 | how is it given a seed | `--sequence.seed`, by which `--sequence.shuffle` orders |
-| does the same seed keep order and values | a shuffled subset has another order; no values |
+| does the same seed keep order and values | the order within a file, of values what a test seeds |
 
 Reporters on the command line replace those of the configuration. So where its text has that word,
 ours is named alone and makes the configured ones itself. Watch mode, `bench` and `list` are left
@@ -26,9 +26,9 @@ from bundler.runners import Inside, Invocation, at_dashes, javascript
 from bundler.runners.report import reported, selection
 
 NAME = "vitest"
-KEEPS_ORDER = False
+KEEPS_ORDER = True
 KEEPS_VALUES = False
-NOT_KEPT = "Vitest shuffles a subset in another order; files come in an order of its own"
+NOT_KEPT = "Vitest keeps the order within a file; files come in an order of its own"
 
 _COMMANDS = ("run", "related", "watch", "dev", "bench", "init", "list", "typecheck")
 _ALONE = ("--help", "-h", "--version", "-v", "--mergeReports", "--merge-reports", "--standalone")

@@ -52,7 +52,7 @@ rerun says its own."""
 
 
 def random_seeds(recording: Recording) -> dict[str, int]:
-    """Return the seeds that plugins and runners had, where every session of the run had the same."""
+    """Return the seeds of plugins and runners, each where every session of the run had the same."""
     infos = [session.info.get("random_seeds") for session in recording.results.sessions]
     found = {}
     for name in SHUFFLERS:

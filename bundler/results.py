@@ -41,6 +41,9 @@ RED = BAD | {Verdict.UNFINISHED}
 
 NOT_PASSING = RED | {Verdict.NOT_RUN}
 
+COMMAND_RUNNER = "command"
+"""The runner of a session whose one test is the command itself: what the run printed is its own."""
+
 
 class Status(StrEnum):
     """How a run ended."""
@@ -216,6 +219,13 @@ class Results:
     complete: bool = False
 
     @property
+    def is_plain_command(self) -> bool:
+        """Whether nothing is known of the run but what its command printed, and how it ended."""
+        if any(one.info.get("runner") != COMMAND_RUNNER for one in self.sessions):
+            return False
+        return bool(self.sessions) or not (self.tests or self.collection)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many tests have each verdict; those with none are left out."""
         counts: dict[str, int] = {}
@@ -280,6 +290,10 @@ class _Folding:
         for key in self.results.collected:
             if key not in self.by_key:
                 self.results.tests.append(TestResult(*key))
+        for test in self.results.tests:
+            session = self.sessions.get(test.session)
+            if session is not None and session.info.get("runner") == COMMAND_RUNNER:
+                test.attempts[-1].output_offsets = self.results.run_output_offsets
         return self.results
 
     def _count_own(self, test_id: str) -> None:

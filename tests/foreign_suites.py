@@ -1,4 +1,4 @@
-"""A suite for each runner that is no pytest, each with the same tests, and what is to be told of it.
+"""A suite for each runner with a reporter of ours, and what is to be told of it.
 
 A file `fixed` beside the suite makes the failing tests pass. The broken file is mended by writing
 it anew.
@@ -347,9 +347,7 @@ class D(unittest.TestCase):
     def test_alone(self): pass
 """,
     },
-    {
-        "tests/test_c.py": "import unittest\nclass C(unittest.TestCase):\n    def test_c(self): pass\n"
-    },
+    {"tests/test_c.py": "import unittest as u\nclass C(u.TestCase):\n    def test_c(self): pass\n"},
     {
         "tests.test_a.A.test_passes": "passed",
         "tests.test_a.A.test_fails": "failed",

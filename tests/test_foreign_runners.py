@@ -1,4 +1,4 @@
-"""Jest, Vitest, node:test, RSpec and unittest under `bundle run` and `bundle rerun`: the same rules.
+"""Jest, Vitest, node:test, RSpec, unittest under `bundle run` and `bundle rerun`: the same rules.
 
 `BUNDLE_TEST_NODE` names the folder that has Jest and Vitest in its `node_modules`, else it is
 `tests/node`; where `BUNDLE_TEST_REQUIRE` names a runner, it has to be here.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -113,12 +114,21 @@ def command(
     elif as_json:
         _write_events(ui, recording, options)
     else:
-        name = run if is_path(run) else recording.manifest.run_id[:8]
+        name = _named_again(run, recording)
         with ui.paged(enabled=not no_pager, configured=configuration.pager):
             ui.stdout.write_lines(replay(recording, options, ui.look, name=name))
     for sentence in damage(recording):
         ui.warning(sentence)
     return recorded_exit_code(recording) if exit_code else 0
+
+
+def _named_again(run: str, recording: Recording) -> str:
+    """Return how the recording can be named once more; nothing where it came through a pipe."""
+    if run == "-" or run.startswith("/dev/"):
+        return ""
+    if not is_path(run):
+        return recording.manifest.run_id[:8]
+    return run if Path(run).is_file() or Path(run).is_dir() else ""
 
 
 def recorded_exit_code(recording: Recording) -> int:

@@ -3,7 +3,7 @@
 | question | answer |
 |---|---|
 | how is its event stream had | `-m unittest` becomes `-m bundle_unittest`, which shows the same |
-| how are exact tests selected | that module leaves out of the suite what is not to run, by its `id()` |
+| how are exact tests selected | that module leaves out of the suite what is not to run, by `id()` |
 | how is it given a seed | not at all: unittest has none; the tests find it in their environment |
 | does the same seed keep order and values | the order, of names; of values what a test seeds |
 

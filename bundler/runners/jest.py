@@ -29,6 +29,7 @@ from bundler.runners import Inside, Invocation, at_dashes, javascript
 from bundler.runners.report import reported, selection
 
 NAME = "jest"
+COMMAND = ("npx", "jest")
 KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "Jest keeps the order within a file; files come in an order of its own"

@@ -24,6 +24,7 @@ from bundler.runners import Inside, Invocation, Selection
 from bundler.runners.report import reported
 
 NAME = "node:test"
+COMMAND = ("node", "--test")
 KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "node:test has no seed, and new files do not run"

@@ -24,6 +24,7 @@ from bundler.runners import Inside, Invocation
 from bundler.runners.report import reported, selection
 
 NAME = "rspec"
+COMMAND = ("rspec",)
 KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "RSpec keeps the order, and no values drawn from a generator that examples share"

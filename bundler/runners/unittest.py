@@ -23,6 +23,7 @@ from bundler.runners import Inside, Invocation, python
 from bundler.runners.report import reported
 
 NAME = "unittest"
+COMMAND = ("python", "-m", "unittest")
 KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "unittest has no seed; values drawn from a generator that tests share are others"

@@ -26,6 +26,7 @@ from bundler.runners import Inside, Invocation, at_dashes, javascript
 from bundler.runners.report import reported, selection
 
 NAME = "vitest"
+COMMAND = ("npx", "vitest", "run")
 KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "Vitest keeps the order within a file; files come in an order of its own"

@@ -285,3 +285,23 @@ def test_ruby_s_bundle_is_found_behind_ours(tmp_path: Path) -> None:
     words = words_of(rspec, "bundle exec rspec", tmp_path, PATH=path)
     assert words is not None
     assert words[0] == str(tmp_path / "rubys" / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("script", "command", "expected"),
+    [
+        ("jest --ci -t 'a b'", "npm test", "npx jest --ci -t a b"),
+        ("vitest run", "npm run unit", None),
+        ("vitest run", "npm -s t", "npx vitest run"),
+        ("node --test", "yarn test", "node --test"),
+        ("tsc && jest", "npm test", None),
+        ("jest", "npm install", None),
+        ("jest", "make test", None),
+    ],
+)
+def test_what_npm_starts_is_named(
+    tmp_path: Path, script: str, command: str, expected: str | None
+) -> None:
+    (tmp_path / "package.json").write_text(json.dumps({"scripts": {"test": script}}))
+    found = javascript.script_of(command.split(), tmp_path)
+    assert (None if found is None else " ".join(found)) == expected

@@ -8,10 +8,12 @@ a test that has passed in one of these files and has not in another, as its name
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from bundler.runners.report import Chosen
@@ -21,6 +23,7 @@ LONGEST_PATTERN = 100_000
 
 _NODE_VALUED = frozenset({"-r", "--require", "--import", "--loader", "--experimental-loader", "-C"})
 _NPX_VALUED = frozenset({"-p", "--package"})
+_SHELL = re.compile(r"[&|;<>$`()\n]")
 _SPECIAL = re.compile(r"([\\^$.*+?()\[\]{}|])")
 
 
@@ -52,6 +55,26 @@ def arguments_start(argv: Sequence[str], tool: str) -> int | None:
     else:
         return None
     return at + 1 if at < len(argv) and argv[at].partition("@")[0] == tool else None
+
+
+def script_of(argv: Sequence[str], cwd: Path) -> list[str] | None:
+    """Return the command that `npm test` or `npm run NAME` starts, as npx would start it.
+
+    None where it is no such command, or its script is more than one plain command.
+    """
+    words = [word for word in argv[1:] if not word.startswith("-")]
+    if not argv or _program(argv[0]) not in ("npm", "yarn", "pnpm") or not words:
+        return None
+    name = words[1] if words[0] in ("run", "run-script") and words[1:] else words[0]
+    try:
+        document = json.loads((cwd / "package.json").read_text(encoding="utf-8"))
+        script = document["scripts"]["test" if name == "t" else name]
+        parts = [] if _SHELL.search(script) else shlex.split(script)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not parts or _program(parts[0]) in ("node", "npx", "env", "cross-env"):
+        return parts or None
+    return ["npx", *parts]
 
 
 def has_option(words: Iterable[str], *names: str) -> bool:

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe", "verdicts"),
+    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
     ("documents", "names", "limits", "events", "seeds", "times"),
     ("testing",),
     ("results",),
@@ -69,7 +69,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runners",),
     ("runners.process",),
     ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
-    ("runners.maven",),
+    ("runners.python", "runners.report"),
+    ("runners.javascript", "runners.maven"),
     ("runners.*",),
     ("runners.configured",),
     ("look", "pager", "filters"),
@@ -91,7 +92,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 # Packages that are one thing to everybody else: what is inside may import what else is inside.
-CLOSED = ("probe", "runners.process", "testing")
+CLOSED = ("probe", "reporters", "runners.process", "testing")
 
 # Libraries that take long to load are imported inside the functions that use them, but here.
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}

@@ -67,7 +67,7 @@ def read(tests: list[Any], **results: Any) -> Recording:
 
 
 def recordings() -> list[Recording]:
-    names = ("weather", "stress", "rerun", "no-sea", "fail-fast", "no-tests")
+    names = ("weather", "stress", "rerun", "no-sea", "fail-fast", "no-tests", "gale")
     return [everything(), *(open_path(FIXTURES / "nextest" / f"{name}.zip") for name in names)]
 
 

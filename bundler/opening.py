@@ -26,7 +26,7 @@ from bundler.archive import Members
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 from bundler.eventlog import decompressed
 from bundler.formats import HEAD_BYTES, READERS, Reader
-from bundler.limits import Limits
+from bundler.limits import Limits, in_force
 from bundler.names import shown
 from bundler.recording import Recording
 from bundler.zip_records import looks_like_zip
@@ -49,7 +49,7 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
 
     Raises UnreadableRecording; NotARecording before a pipe of unknown content is read to its end.
     """
-    limits = Limits()
+    limits = in_force()
     head = _head(stream)
     if looks_like_zip(head):
         again = path if path is not None and stream.seekable() else _rejoined(head, stream)

@@ -44,7 +44,7 @@ from bundler import __version__
 from bundler.archive import Members
 from bundler.errors import DamagedRecording
 from bundler.formats import Target
-from bundler.limits import Limits
+from bundler.limits import in_force
 from bundler.manifest import RunStatus
 from bundler.recording import Recording
 from bundler.results import (
@@ -310,7 +310,7 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
     Its tests are decoded one at a time.
     """
     assert not isinstance(source, Members)
-    limits = Limits()
+    limits = in_force()
     raw = source.read(limits.whole_bytes + 1)
     limits.check("whole_bytes", len(raw), f"{where}, read into memory as a whole")
     source.seek(0)

@@ -34,7 +34,7 @@ import msgspec
 from bundler.archive import Members
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, TooNewRecording, UnreadableRecording
-from bundler.eventlog import Line, decompressed, split_lines
+from bundler.eventlog import Line, bounded_lines, decompressed, split_lines, unpacked_log
 from bundler.limits import Limits, over
 
 LOG: Final = "run.log.zst"
@@ -143,8 +143,9 @@ def log_lines(members: Members) -> Iterator[Line]:
     position = 0
     try:
         with members.open(LOG) as packed:
-            chunks = decompressed(packed, limit=TOTAL_BYTES, what=LOG)
-            for line in split_lines(chunks, limit=MAX_LINE_BYTES):
+            size = members.size(LOG)
+            lines = split_lines(unpacked_log(packed, size, LOG), limit=MAX_LINE_BYTES)
+            for line in bounded_lines(lines, size, LOG):
                 position = line.offset
                 yield line
     except DamagedRecording as error:

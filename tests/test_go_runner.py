@@ -87,10 +87,9 @@ def test_every_test_is_recorded_and_rerun_until_green(shop: Place) -> None:
     seeds = {one.info.get("suite"): one.info.get("shuffle_seed") for one in first.results.sessions}
 
     cart.write_text(cart.read_text().replace('t.Error("no")', "").replace("t.Errorf", "t.Logf"))
-    (shop.project / "crash" / "crash_test.go").unlink()
     (shop.project / "crash" / "crash_test.go").write_text(
         'package crash\nimport "testing"\nfunc TestPanics(t *testing.T) {}\n'
-        "func TestAfter(t *testing.T) {}\n"
+        "func TestWaits(t *testing.T) { t.Parallel() }\nfunc TestAfter(t *testing.T) {}\nfunc TestBefore(t *testing.T) {}\n"
     )
     (shop.project / "broken" / "broken_test.go").write_text(
         'package broken\nimport "testing"\nfunc TestNew(t *testing.T) {}\n'
@@ -100,7 +99,10 @@ def test_every_test_is_recorded_and_rerun_until_green(shop: Place) -> None:
     assert again.code == 0, again.stderr
     assert "nothing is outstanding" in again.stderr
     second = shop.latest()
-    assert short(shop.verdicts()) == {
+    # Which tests the panic left unfinished depends on the order.
+    others = ("crash::TestWaits", "crash::TestAfter", "crash::TestBefore")
+    ran = {name: one for name, one in short(shop.verdicts()).items() if name not in others}
+    assert ran == {
         "broken::TestNew": "passed",
         "cart::TestFails": "passed",
         "cart::TestTable": "passed",

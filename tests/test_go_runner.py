@@ -89,7 +89,8 @@ def test_every_test_is_recorded_and_rerun_until_green(shop: Place) -> None:
     cart.write_text(cart.read_text().replace('t.Error("no")', "").replace("t.Errorf", "t.Logf"))
     (shop.project / "crash" / "crash_test.go").write_text(
         'package crash\nimport "testing"\nfunc TestPanics(t *testing.T) {}\n'
-        "func TestWaits(t *testing.T) { t.Parallel() }\nfunc TestAfter(t *testing.T) {}\nfunc TestBefore(t *testing.T) {}\n"
+        "func TestWaits(t *testing.T) { t.Parallel() }\n"
+        "func TestAfter(t *testing.T) {}\nfunc TestBefore(t *testing.T) {}\n"
     )
     (shop.project / "broken" / "broken_test.go").write_text(
         'package broken\nimport "testing"\nfunc TestNew(t *testing.T) {}\n'

@@ -14,7 +14,6 @@ from bundler.about import (
     count_words,
     damage,
     environment_of,
-    is_plain_command,
     place_words,
     seconds,
     status_sentence,
@@ -69,7 +68,7 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     took = manifest.duration_us
     yield "Run", look.run_id(manifest.run_id, digits=len(manifest.run_id))
     yield "Status", status_sentence(manifest, results)
-    if not is_plain_command(results):
+    if not results.is_plain_command:
         yield "Result", count_words(recording, results.counts, look)
     yield "Deselected", f"{len(results.deselected):,}" if results.deselected else ""
     yield "Warnings", f"{len(results.warnings):,}" if results.warnings else ""

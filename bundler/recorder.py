@@ -7,6 +7,7 @@ one sentence; the child and its exit code are what they would have been.
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 import time
 import uuid
@@ -30,9 +31,9 @@ from bundler.manifest import (
 )
 from bundler.recording import Recording
 from bundler.redaction import redact_argv
-from bundler.results import Attempt, Results, fold
+from bundler.results import COMMAND_RUNNER, Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
-from bundler.status import Ending, judge
+from bundler.status import Ending, judge, signal_name
 from bundler.store import Store
 from bundler.times import UNKNOWN_TIME, epoch_microseconds
 
@@ -43,6 +44,7 @@ TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
 NO_SESSION = "00000000"
+COMMAND_SESSION = "00000001"
 LEFT_OUT_AT_ONCE = 500
 SELECTION = "selection.json"
 
@@ -52,7 +54,8 @@ class Request:
     """What is to be recorded: the command as given, where, under which seed, as whose rerun.
 
     `selected` are the commands that run a part of its tests, where it cannot select them itself,
-    and `left_out` the tests that a rerun leaves out then.
+    and `left_out` the tests that a rerun leaves out then; `lines` is what `{tests_file}` in them
+    stands for. `results` are the patterns of the JUnit XML that the command leaves.
     """
 
     argv: Sequence[str]
@@ -61,6 +64,8 @@ class Request:
     runner: str = "command"
     selected: Sequence[Sequence[str]] | None = None
     left_out: Sequence[str] = ()
+    lines: Sequence[str] = ()
+    results: Sequence[str] = ()
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
@@ -97,7 +102,8 @@ class Recorder:
         self._timed_out = False
         self._told: RunStatus | None = None
         self._shift_us = 0
-        self._invocation = -1
+        self._lane = 0
+        self._lane_is_used = False
         self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
 
     def start_describing(self) -> None:
@@ -128,7 +134,7 @@ class Recorder:
 
         Words of ours that differ from the command's own are noted.
         """
-        self._invocation += 1
+        self._next_lane()
         if list(argv) != list(self.request.argv):
             words = [as_text(word) for word in redact_argv(list(argv))]
             self.note("Invoked", "started", {"argv": words})
@@ -165,8 +171,9 @@ class Recorder:
         if event.event in _OURS_TO_TELL:
             return
         data = event.payload()
-        if self._invocation > 0 and "session" in data:
-            data["session"] = f"{self._invocation:04x}{data['session'][-4:]}"
+        if "session" in data:
+            self._lane_is_used = True
+            data["session"] = f"{self._lane:04x}{data['session'][-4:]}"
         self.live.append(
             event.event,
             category=event.category,
@@ -177,6 +184,19 @@ class Recorder:
             ts_us=event.ts_us + self._shift_us,
             data=data,
         )
+
+    def _next_lane(self) -> None:
+        """What is told from here on numbers its sessions from 1 again."""
+        self._lane += self._lane_is_used
+        self._lane_is_used = False
+
+    def sessions(self) -> int:
+        """How many runners have told of themselves so far. Never raises."""
+        try:
+            with self.live.log.open("rb") as log:
+                return sum(b'"event":"SessionStarted"' in line for line in log)
+        except OSError:
+            return 0
 
     def _since_begin(self, started_at: str) -> int:
         """When something began, in microseconds since this run did; now where nobody knows."""
@@ -191,6 +211,7 @@ class Recorder:
         if self.problem is None:
             try:
                 self._output.flush()
+                self._next_lane()
                 self._take_in(told)
             except (OSError, ValueError, BundleError) as error:
                 self.disarm(error)
@@ -204,24 +225,30 @@ class Recorder:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
         self._told = told.manifest.status
 
-    def finish(self, ending: Ending) -> Recorded | None:
-        """Finish the bundle and return it, or None where the recording failed."""
+    def finish(self, ending: Ending, *, is_one_test: bool = False) -> Recorded | None:
+        """Finish the bundle and return it, or None where the recording failed.
+
+        `is_one_test`: the command itself is a test, unless there was one inside it.
+        """
         try:
             if self._thread.is_alive():
                 self._thread.join(timeout=5)
-            return self._finish(ending)
+            return self._finish(ending, is_one_test=is_one_test)
         except (OSError, ValueError) as error:
             self.disarm(error)
         finally:
             self._close()
         return None
 
-    def _finish(self, ending: Ending) -> Recorded:
+    def _finish(self, ending: Ending, *, is_one_test: bool) -> Recorded:
         self._output.flush()
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
         results = fold(recording.events())
+        if is_one_test and ending.started and not results.sessions:
+            self._tell_command(ending)
+            results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
         if self._write_test_bundles(recording, results):
@@ -230,6 +257,27 @@ class Recorder:
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
+
+    def _tell_command(self, ending: Ending) -> None:
+        """The command as a test: its id is its words, its output the run's."""
+        session, name = {"session": COMMAND_SESSION}, command_test(self.request.argv)
+        now_us = (time.monotonic_ns() - self.live.started_ns) // 1000
+        outcome, why = _outcome(ending)
+        began = {**session, "runner": COMMAND_RUNNER}
+        told: list[tuple[str, str | None, int, dict[str, Any]]] = [
+            ("SessionStarted", None, 0, began),
+            ("TestStarted", name, 0, {**session, "attempt": 1}),
+        ]
+        if outcome is not None:
+            failures = [{"phase": "call", "message": why}] if why else []
+            ended = {"outcome": outcome, "call_us": now_us, "failures": failures}
+            told.append(("TestFinished", name, now_us, {**session, "attempt": 1, **ended}))
+        told.append(("SessionFinished", None, now_us, {**session, "exit_status": ending.exit_code}))
+        for event, test_id, ts_us, data in told:
+            category = "test" if test_id else "run"
+            self.live.append(
+                event, category=category, message="", test_id=test_id, ts_us=ts_us, data=data
+            )
 
     def _status(self, ending: Ending) -> RunStatus | None:
         """How the runner says that the run ended, unless it ended otherwise."""
@@ -292,6 +340,21 @@ class Recorder:
             self.disarm(error)
 
 
+def command_test(argv: Sequence[str]) -> str:
+    """Return the id of a command that is one test: its words, as a shell takes them."""
+    return shlex.join(as_text(word) for word in redact_argv(list(argv)))
+
+
+def _outcome(ending: Ending) -> tuple[str | None, str]:
+    """How the command ended as a test, and why; None where it was stopped before its end."""
+    if ending.signal is not None:
+        name = signal_name(ending.signal)
+        return (None, "") if ending.forwarded else ("crashed", f"killed by {name}")
+    if ending.exit_code == 0:
+        return "passed", ""
+    return "failed", f"exit code {ending.exit_code}"
+
+
 def begin(
     request: Request, store: Store, env: Mapping[str, str], documents: Mapping[str, bytes]
 ) -> Recorder:
@@ -313,6 +376,7 @@ def begin(
             runner=request.runner,
             project=as_text(str(store.project)),
             added=request.added,
+            results=list(request.results),
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,

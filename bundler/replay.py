@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bundler.about import count, foot_lines, head_lines, is_plain_command, summary_line
+from bundler.about import count, foot_lines, head_lines, summary_line
 from bundler.blocks import (
     WORDS,
     Layout,
@@ -94,7 +94,7 @@ class _Report:
         recording, layout = self.recording, self.layout
         yield from head_lines(recording, layout)
         yield from self._between_rules()
-        if not is_plain_command(self.recording.results):
+        if not self.recording.results.is_plain_command:
             yield summary_line(recording, layout, self.counts)
         yield from self._final()
         yield from foot_lines(recording, layout, self.counts, name=self.name)
@@ -175,6 +175,8 @@ class _Report:
         )
 
     def _blocks(self, test: TestResult, attempt: Attempt, style: Style) -> Iterator[str]:
+        if self.recording.results.is_plain_command:
+            return  # it is shown as the output of the run
         blocks = attempt_blocks(
             self.recording,
             attempt,
@@ -208,7 +210,7 @@ class _Report:
         """What the command printed, where no test tells what happened."""
         results, status = self.recording.results, self.recording.manifest.status
         offsets = results.run_output_offsets
-        if is_plain_command(self.recording.results):
+        if results.is_plain_command:
             lines = printed_lines(self.recording.outputs(offsets), self.layout)
             yield from self._printed("output", lines)
             return

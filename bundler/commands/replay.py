@@ -176,12 +176,21 @@ def command(
     elif as_json:
         _write_json(ui, _log_lines(recording, options, wanted, found))
     else:
-        name = run if run and is_path(run) else recording.manifest.run_id[:8]
+        name = _named_again(run or "latest", recording)
         with paging:
             ui.stdout.write_lines(replay(recording, options, ui.look, name=name))
     for sentence in [*damage(recording), *problems]:
         ui.warning(sentence)
     return recorded_exit_code(recording) if exit_code else 0
+
+
+def _named_again(run: str, recording: Recording) -> str:
+    """Return how the recording can be named once more; nothing where it came through a pipe."""
+    if run == "-" or run.startswith("/dev/"):
+        return ""
+    if not is_path(run):
+        return recording.manifest.run_id[:8]
+    return run if Path(run).is_file() or Path(run).is_dir() else ""
 
 
 def recorded_exit_code(recording: Recording) -> int:

@@ -29,7 +29,7 @@ from bundler.events import Event
 from bundler.recording import Recording
 from bundler.results import Results, TestResult
 
-RUNNERS = ("pytest", "nextest", "go_test")
+RUNNERS = ("pytest", "nextest", "go_test", "cargo_test", "maven", "gradle")
 """In the order in which they are asked whether a command is theirs: modules of this package."""
 
 
@@ -64,7 +64,7 @@ class Inside:
     argv: Sequence[str]
     env: Mapping[str, str]
     show: Callable[[str, bytes], bytes] | None = None
-    recording: Callable[[], Recording | None] = _nothing
+    recording: Callable[[], Recording | Sequence[Recording] | None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,13 @@ class Selection:
     """The commands that run the tests asked for, one after the other; none: nothing is to run.
 
     `inexact` says what runs beside them, where that cannot be helped; `refused` are the ids that
-    cannot be asked for.
+    cannot be asked for. Where there are `lines`, `{tests_file}` in a word is a file of them.
     """
 
     commands: tuple[tuple[str, ...], ...]
     inexact: str = ""
     refused: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 class Runner(Protocol):
@@ -117,8 +118,9 @@ class Runner(Protocol):
     ) -> Selection | None:
         """Return what runs exactly these tests (or files and nodes that were not collected).
 
-        `results` are of the run that they stood in: its sessions know their own seeds. None where
-        the command itself chooses, by the `selection.json` of its bundle (pytest).
+        Nothing asked for: no commands. `results` are of the run that they stood in: its sessions
+        know their own seeds. None where the command itself chooses, by the `selection.json` of its
+        bundle (pytest).
         """
 
     def seeded(

@@ -150,7 +150,7 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
         reading.take(line)
         return screen.show(line)
 
-    def note(line: bytes) -> None:
+    def note(_stream: str, line: bytes) -> None:
         screen.note(line)
         reading.take(line)
 

@@ -22,14 +22,14 @@ class JsonLines:
 
     Where stdout and stderr are one, what comes on stderr is among the lines. The first exception
     that `take` raises ends it: the lines are passed on from there, and `end` says so. `note` is
-    given every other line, of either stream.
+    given every other line with the name of its stream.
     """
 
     def __init__(
         self,
         take: Take,
         at_end: Callable[[], bytes] = bytes,
-        note: Callable[[bytes], object] | None = None,
+        note: Callable[[str, bytes], object] | None = None,
     ) -> None:
         self._take = take
         self._note = note
@@ -45,7 +45,9 @@ class JsonLines:
             return self._as_plain(stream, chunk)
         if not chunk:
             rest, self._held = self._held, b""
-            return (self._line(stream, rest) if rest else b"") + self._at_end()
+            shown = self._line(stream, rest) if rest else b""
+            self._as_plain(stream, b"\n" if self._plain[stream] else b"")
+            return shown + self._at_end()
         *lines, rest = (self._held + chunk).split(b"\n")
         shown = b"".join(self._line(stream, line + b"\n") for line in lines)
         self._held = rest
@@ -80,7 +82,7 @@ class JsonLines:
         self._plain[stream] = rest[-MAX_LINE_BYTES:]
         try:
             for line in lines:
-                self._note(line)
+                self._note(stream, line)
         except Exception as error:
             self._error = error
         return piece

@@ -258,3 +258,29 @@ def test_verify_of_a_trace_is_its_digests_and_its_end(tmp_path: Path, capfd: Cap
     assert run(["verify", str(path), "--json"]) == 1
     [finding] = json.loads(capfd.readouterr().out)
     assert finding["problem"].startswith("ends at byte 351, the file ends inside an event")
+
+
+@pytest.mark.parametrize(
+    ("name", "test_id", "seed"),
+    [
+        ("layout1/cancel_drain_001/00000000deadbeef", "cancel_drain_001", 0xDEADBEEF),
+        ("layout2/cancel_drain_001/0x0", "cancel_drain_001", 0),
+        ("layout34/harness_fail", "harness_fail", 0),
+    ],
+)
+def test_a_bundle_is_named_by_its_own_directory(
+    name: str, test_id: str, seed: int, tmp_path: Path, capfd: Capture
+) -> None:
+    where = unpacked(tree(name), tmp_path / name)
+    [row] = rows(capfd, str(where))
+    assert (row["test_id"], row["seed"]) == (test_id, seed)
+    assert run(["verify", str(where)]) == 0
+
+
+def test_what_is_wrong_with_a_bundle_alone_is_named_by_its_directory(
+    tmp_path: Path, capfd: Capture
+) -> None:
+    where = unpacked(tree("layout1/empty_log"), tmp_path / "empty_log") / "0000000000000001"
+    (where / "summary.json").write_bytes(b"{")
+    assert run(["verify", str(where)]) == 1
+    assert "empty_log/0000000000000001/summary.json is not valid JSON" in capfd.readouterr().out

@@ -92,6 +92,16 @@ def test_an_attempt_begins_where_time_falls_back() -> None:
     assert found == [(1010, 1), (10_000, 1), (20_005, 2), (27_000, 2)]
 
 
+def test_an_attempt_that_says_so_begins_there() -> None:
+    marks = [encode_line("AttemptStarted", ts_us=9, category="x", message="", test_id="a")]
+    marks.append(marks[0].replace(b'"data":{}', b'"data":{"attempt":3}'))
+    for mark, number in zip(marks, (2, 3), strict=True):
+        own = logged("A", 5) + mark + logged("B", 10) + logged("C", 1)
+        made = recording(*(started("a", 1000 * n, n) for n in (1, 2, 3)), own=own)
+        found = [one.attempt and one.attempt[2] for one in own_events(made)]
+        assert found == [1, number, number, number]
+
+
 def test_threads_that_log_out_of_order_are_no_new_attempt() -> None:
     own = logged("A", 900, thread=1) + logged("B", 400, thread=2) + logged("C", 901, thread=1)
     made = recording(started("a", 0), started("a", 50_000, 2), own=own)

@@ -77,7 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("terminal", "blocks", "levels"),
     ("about", "event_view", "following", "story"),
     ("replay", "details", "listing"),
-    ("naming",),
+    ("naming", "test_listing"),
     ("recorder",),
     ("execution",),
     ("rerunning", "unseen"),

@@ -77,6 +77,8 @@ def record(
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
     )
+    for remark in recording.remarks:
+        ui.status(f"bundle: {remark}")
     if ended.recording_error is not None:
         recording.disarm(ended.recording_error)
     if recording.problem:

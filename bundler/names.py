@@ -27,6 +27,7 @@ __all__ = [
     "check_name",
     "check_names",
     "collision_key",
+    "name_problem",
     "path_problem",
     "shown",
     "slug",
@@ -44,10 +45,23 @@ def check_name(component: str) -> str:
 
     Raises HostileRecording, naming the rule that it breaks.
     """
-    problem = _name_problem(component)
+    problem = name_problem(component)
     if problem:
         raise HostileRecording(f"name {shown(component)} {problem}")
     return component
+
+
+def name_problem(component: str) -> str:
+    """Return the rule that the name of a file to be made in a bundle breaks, or the empty text."""
+    if not _SAFE.fullmatch(component):
+        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
+    if len(component) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters"
+    if component.endswith("."):
+        return "ends with a dot"
+    if RESERVED.fullmatch(component):
+        return "is reserved on Windows"
+    return ""
 
 
 def path_problem(path: str) -> str:
@@ -98,18 +112,6 @@ def check_names(names: Iterable[str], where: str) -> None:
 def shown(name: str) -> str:
     """Return a stranger's name as a message may show it: quoted, escaped, not too long."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
-
-
-def _name_problem(component: str) -> str:
-    if not _SAFE.fullmatch(component):
-        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
-    if len(component) > MAX_NAME:
-        return f"is longer than {MAX_NAME} characters"
-    if component.endswith("."):
-        return "ends with a dot"
-    if RESERVED.fullmatch(component):
-        return "is reserved on Windows"
-    return ""
 
 
 def _is_unicode(text: str) -> bool:

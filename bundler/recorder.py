@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bundler import __version__, atomic, bundle, environment, test_bundles
+from bundler import (
+    __version__,
+    archive,
+    atomic,
+    bundle,
+    dropped_files,
+    environment,
+    suite_bundles,
+    test_bundles,
+)
 from bundler.errors import BundleError
 from bundler.events import text_fields
 from bundler.manifest import (
@@ -27,12 +36,14 @@ from bundler.manifest import (
     encode_document,
     parse_document,
 )
+from bundler.probe.writer.bundle_directory import BASE_VARIABLES
 from bundler.recording import Recording
 from bundler.redaction import redact_argv
 from bundler.results import Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge
 from bundler.store import Store
+from bundler.test_bundles import FOLDER
 from bundler.times import epoch_microseconds
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
@@ -42,6 +53,8 @@ TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
 SELECTION = "selection.json"
+MOST_CHANGES = 1000
+MOST_REMARKS = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,10 @@ _OURS_TO_TELL = frozenset({"RunStarted", "RunOutput", "RunFinished"})
 
 
 class Recorder:
-    """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
+    """One run being recorded by the wrapper.
+
+    `problem` says why it stopped recording, if it did; `remarks` are what else there is to say.
+    """
 
     def __init__(
         self, request: Request, store: Store, live: bundle.LiveBundle, env: Mapping[str, str]
@@ -82,6 +98,7 @@ class Recorder:
         self.store = store
         self.live = live
         self.problem: str | None = None
+        self.remarks: list[str] = []
         self.tail = b""
         self.request = request
         self._output = _BoundedOutput(live)
@@ -124,6 +141,12 @@ class Recorder:
     def _take_in(self, told: Recording) -> None:
         begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
         shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
+        self._copy(told, shift_us)
+        for name in told.files:
+            bundle.keep(told.files, name, self.live.directory / "source" / name)
+        self._told = told.manifest.status
+
+    def _copy(self, told: Recording, shift_us: int) -> None:
         for _, event in told.events():
             if event.event not in _OURS_TO_TELL:
                 self.live.append(
@@ -136,9 +159,41 @@ class Recorder:
                     ts_us=event.ts_us + shift_us,
                     data=event.payload(),
                 )
-        for name in told.files:
-            bundle.keep(told.files, name, self.live.directory / "source" / name)
-        self._told = told.manifest.status
+
+    def _look_at_artifacts(self) -> None:
+        """Make safe what the tests left, and say what had to be changed."""
+        folder = self.live.directory / FOLDER
+        try:
+            changes = dropped_files.make_safe(folder)
+        except OSError as error:
+            changes = [dropped_files.Change(FOLDER, f"cannot be looked at: {error.strerror}")]
+        if changes:
+            words = _changed(changes)
+            self.remarks.append(words)
+            told = [{"name": as_text(one.name), "why": one.why} for one in changes[:MOST_CHANGES]]
+            data = {"warning": "ArtifactsChanged", "message": words, "artifacts": told}
+            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+
+    def _take_suite_bundles(self, results: Results) -> bool:
+        """Take in the tests that the suite recorded itself, where pytest did not tell of them."""
+        folder = self.live.directory / FOLDER
+        by_pytest = any(one.info.get("runner") == "pytest" for one in results.sessions)
+        if by_pytest or not folder.is_dir() or not any(folder.iterdir()):
+            return False
+        known = {test.test_id for test in results.tests}
+        manifest = self.live.manifest
+        try:
+            members = archive.open_directory(self.live.directory)
+            told = suite_bundles.recorded(
+                members, FOLDER, known, started_at=manifest.created_at, seed=manifest.seed
+            )
+        except BundleError as error:
+            self.remarks.append(f"the test bundles of the suite cannot be read: {error.message}")
+            return False
+        if told is not None:
+            self._copy(told, 0)
+            self.remarks += [f"{FOLDER}: {problem}" for problem in told.problems[:MOST_REMARKS]]
+        return told is not None
 
     def finish(self, ending: Ending) -> Recorded | None:
         """Finish the bundle and return it, or None where the recording failed."""
@@ -154,14 +209,18 @@ class Recorder:
 
     def _finish(self, ending: Ending) -> Recorded:
         self._output.flush()
+        self._look_at_artifacts()
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
         results = fold(recording.events())
+        if self._take_suite_bundles(results):
+            results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
         if self._write_test_bundles(recording, results):
             results = fold(recording.events())
+        _remove_if_empty(self.live.directory / FOLDER)
         status = self._status(ending) or judge(ending, results, runner=self.request.runner)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
@@ -259,6 +318,7 @@ def begin(
     for name, content in documents.items():
         atomic.write(directory / name, content)
     live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    (directory / FOLDER).mkdir(exist_ok=True)
     return Recorder(request, store, live, env)
 
 
@@ -354,6 +414,20 @@ class _BoundedOutput:
         self._live.append("RunOutput", category="output", message="", data=data)
 
 
+def _changed(changes: Sequence[dropped_files.Change]) -> str:
+    more = len(changes) - MOST_REMARKS
+    count = "1 file" if len(changes) == 1 else f"{len(changes)} files"
+    shown = "; ".join(map(str, changes[:MOST_REMARKS])) + (f"; {more} more" if more > 0 else "")
+    return f"{count} that the tests left had to be renamed or removed: {shown}"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # there is something in it, which is why it is there
+
+
 def _is_open(attempt: Attempt) -> bool:
     return attempt.outcome is None
 
@@ -392,4 +466,17 @@ def child_variables(
         "BUNDLE_RUN_SEED": manifest.seed_hex,
         **hashing,
         **(imposed if manifest.seed_imposed else {}),
+        **artifact_variables(recorder, env),
     }
+
+
+def artifact_variables(recorder: Recorder, env: Mapping[str, str]) -> dict[str, str]:
+    """Return where a suite finds the place for its artifacts: in the bundle of this run.
+
+    What a user set stays; what a recording around this one set does not.
+    """
+    around = env.get("BUNDLE_RUN_ID")
+    place = str((recorder.live.directory / FOLDER).absolute())
+    theirs = {name for name in BASE_VARIABLES if env.get(name, "").strip()}
+    ours = {name for name in theirs if around and around in env[name]}
+    return {name: place for name in BASE_VARIABLES if name not in theirs - ours}

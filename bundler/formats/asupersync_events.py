@@ -21,13 +21,19 @@ _MAX_FAILURES = 60
 
 
 class BundleTranslation:
-    """Translate bundles, one after another; `last_us` is the latest time in any of them."""
+    """Translate bundles, one after another; `last_us` is the latest time in any of them.
 
-    def __init__(self, translation: Translation, members: Members, session: str) -> None:
+    Without `own_events`, what a test itself logged is looked at, and not translated.
+    """
+
+    def __init__(
+        self, translation: Translation, members: Members, session: str, *, own_events: bool = True
+    ) -> None:
         self.last_us = 0
         self._out = translation
         self._members = members
         self._session = session
+        self._own_events = own_events
         self._tests = 0
         self._occurrences: dict[str, int] = {}
 
@@ -45,10 +51,12 @@ class BundleTranslation:
         self._out.test_started(test, order=self._tests, ts_us=0)
         self._tests += 1
         for line in own.lines():
-            self._out.line(line)
-        if bundle.summary is not None and not own.has_phases:
-            self._take_summary(bundle, bundle.summary)
-        self._take_event_log(bundle, test)
+            if self._own_events:
+                self._out.line(line)
+        if self._own_events:
+            if bundle.summary is not None and not own.has_phases:
+                self._take_summary(bundle, bundle.summary)
+            self._take_event_log(bundle, test)
         for path in bundle.files:
             self._take_file(bundle, path, own, test)
         self._finish(bundle, test, own.last_us)

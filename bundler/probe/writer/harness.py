@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import phases
 from .bundle_directory import BundleDirectory, locked
 from .event_line import shown
-from .event_log import COUNTS, EventLog
+from .event_log import COUNTS, EventLog, forks
 from .file_names import (
     ENVIRONMENT,
     EVENTS,
@@ -83,10 +83,13 @@ class Harness:
         self._level = level
         self._replay_command = replay_command
         self._directory = BundleDirectory(directory)
+        self._forks = forks()
+        self._begin = self._directory.size(EVENTS)
         self._log: EventLog | None = None
         self._handlers: list[BundleHandler] = []
         self._root = phases.OpenPhase("", self._started_ns)
         self._assertions: list[dict[str, Any]] = []
+        self._failed_at: list[tuple[str, int]] = []
         self._traces: dict[tuple[str, str], str] = {}
         self._finished: dict[str, Any] | None = None
 
@@ -150,6 +153,8 @@ class Harness:
         phase.assertions.append(record)
         self._assertions.append(record)
         held = bool(record["passed"])
+        if not held:
+            self._failed_at.append(_caller())
         level = "DEBUG" if held else "ERROR"
         message = description if held else sentence_of(record)
         self.log("AssertionRecorded", message, level=level, category="assertion", data=record)
@@ -171,9 +176,32 @@ class Harness:
 
         return structlog_processor(self._begun())
 
+    def is_ours(self) -> bool:
+        """Whether this is the process that the test began in, and no child of it."""
+        return System.process() == self._pid
+
     def failed_checks(self) -> list[dict[str, Any]]:
         """The assertions that did not hold, in their order."""
         return [one for one in self._assertions if not one["passed"]]
+
+    def first_failure(self) -> tuple[str, int]:
+        """Return where the first check that failed stands: file and line."""
+        return self._failed_at[0]
+
+    def failure(self, root: str = "") -> str:
+        """Return what to say of the checks that failed, and where they stand; empty if none did.
+
+        A file below `root`, which ends with a separator, is named relative to it.
+        """
+        failed = self.failed_checks()
+        if not failed:
+            return ""
+        noun = "check" if len(self._assertions) == 1 else "checks"
+        lines = [f"{len(failed)} of {len(self._assertions)} {noun} failed"]
+        for record, (file, line) in zip(failed, self._failed_at):  # noqa: B905 (Python 3.9)
+            file = file[len(root) :] if root and file.startswith(root) else file
+            lines.append(f"{file}:{line}: {sentence_of(record)}")
+        return "\n".join(lines)
 
     def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
         """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
@@ -201,7 +229,7 @@ class Harness:
         It failed if a check failed, or `passed` is False. In a forked child nothing is written.
         """
         if self._finished is None:
-            ours = System.process() == self._pid
+            ours = self.is_ours()
             if ours:
                 self._let_go()
             if self._log:
@@ -271,9 +299,17 @@ class Harness:
             "duration_ms": (now_ns - self._started_ns) / 1e6,
             "phases": self._root.closed(self._started_ns, now_ns)["children"],
             "failure_artifacts": [],
-            "event_stats": self._log.counts() if self._log else dict.fromkeys(COUNTS, 0),
+            "event_stats": self._counts(),
             "context": self._context.to_document(),
         }
+
+    def _counts(self) -> dict[str, int]:
+        """How many events of which kind; what forked children logged counts as well."""
+        if self._log is None:
+            return dict.fromkeys(COUNTS, 0)
+        if forks() != self._forks:
+            return self._log.counts_of_all(self._begin)
+        return self._log.counts()
 
     def _write(
         self, summary: dict[str, Any], failure_class: str | None, failure_reason: str | None
@@ -358,6 +394,11 @@ def _windows_machine() -> str:
 def sentence_of(record: Mapping[str, Any]) -> str:
     """Return what an assertion said, in one line of text."""
     return f"{record['description']}: expected={record['expected']}, actual={record['actual']}"
+
+
+def _caller() -> tuple[str, int]:
+    frame = sys._getframe(2)
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _walk(tree: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

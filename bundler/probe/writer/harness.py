@@ -90,7 +90,7 @@ class Harness:
         self._root = phases.OpenPhase("", self._started_ns)
         self._assertions: list[dict[str, Any]] = []
         self._failed_at: list[tuple[str, int]] = []
-        self._traces: dict[tuple[str, str], str] = {}
+        self._traces: dict[tuple[str, str], tuple[str, str]] = {}
         self._finished: dict[str, Any] | None = None
 
     @property
@@ -209,7 +209,7 @@ class Harness:
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             target = self._place_for(name)
             size = self._directory.copy(file, target)
-        self._log_attachment(name, target, kind or media_type_of(name), {"size": size})
+        self._log_attachment(name, target, kind or media_type_of(name), size)
         return target
 
     def trace_path(self, scenario: str) -> str:
@@ -217,9 +217,11 @@ class Harness:
         subsystem = self._context.subsystem or "test"
         if (subsystem, scenario) not in self._traces:
             name = trace_file_name(subsystem, scenario, self._context.seed)
-            target = self._traces[subsystem, scenario] = self._place_for(name)
-            self._log_attachment(name, target, media_type_of(name), {})
-        return self._traces[subsystem, scenario]
+            target = self._place_for(name)
+            self._traces[subsystem, scenario] = name, target
+            data = {"name": name, "path": os.path.basename(target)}
+            self.log("TraceStarted", name, category="artifact", data=data)
+        return self._traces[subsystem, scenario][1]
 
     def conclude(
         self, passed: bool, failure_class: str | None, failure_reason: str | None
@@ -266,6 +268,9 @@ class Harness:
             handler.take_away()
         for phase in self._root.running():
             self._end_phase(phase)
+        for name, target in self._traces.values():
+            if size := self._directory.size(target):
+                self._log_attachment(name, target, media_type_of(name), size)
 
     def _end_phase(self, phase: phases.OpenPhase) -> None:
         if phase.end_ns is None:
@@ -281,11 +286,9 @@ class Harness:
         self._begun()
         return self._directory.place_for(name)
 
-    def _log_attachment(
-        self, name: str, target: str, media_type: str, more: Mapping[str, int]
-    ) -> None:
+    def _log_attachment(self, name: str, target: str, media_type: str, size: int) -> None:
         path = os.path.basename(target)
-        data = {"name": name, "path": path, "media_type": media_type, **more}
+        data = {"name": name, "path": path, "media_type": media_type, "size": size}
         self.log("Attachment", name, category="artifact", data=data)
 
     def _summary(self, passed: bool, now_ns: int) -> dict[str, Any]:
@@ -335,7 +338,7 @@ class Harness:
         """Return the repro manifest, its fields in the order of the contract."""
         context, passed = self._context, summary["passed"]
         files = [name for name in self._directory.files() if name != MANIFEST]
-        traces = [os.path.basename(path) for path in self._traces.values()]
+        traces = [os.path.basename(path) for _, path in self._traces.values()]
         invariant = (context.invariant or "").strip()
         document = {
             "schema_version": 1,

@@ -364,6 +364,43 @@ def test_a_phase_that_does_not_end_ends_with_the_test(base: Path, how: str) -> N
     enter(None)
 
 
+def test_without_end_a_test_says_it_all_and_its_documents_stay_small(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bundler.probe.writer.harness.MOST_KEPT", 20)
+    with pytest.raises(ChecksFailed) as caught, TestHarness(CONTEXT) as bundle:
+        for number in range(50):
+            with bundle.phase("again"):
+                bundle.check("even", 0, number % 2)
+    found = summary(base)
+    assert (found.total_assertions, found.failed_assertions) == (50, 25)
+    assert len(list(found.walk())) == len(list(found.assertions())) == 20
+    assert len(json.loads((place(base) / "failed_assertions.json").read_bytes())) == 20
+    assert len(caught.value.failed) == 20
+    assert len(events(base)) == found.event_stats.total_events == 150
+
+
+@pytest.mark.slow
+@POSIX
+def test_a_million_events_of_one_test_take_little_memory(base: Path) -> None:
+    code = """
+        import resource
+        with TestHarness(CONTEXT) as bundle:
+            for number in range(900_000):
+                bundle.log("TaskPoll", "polled", category="task", task_id=number)
+            for number in range(50_000):
+                bundle.check("again", number, number)
+            for number in range(25_000):
+                with bundle.phase("again"):
+                    pass
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(peak)
+        assert bundle.finish().event_stats.total_events == 1_000_000
+        assert peak < 256 * 1024, peak
+    """
+    assert run(code, base) == 0
+
+
 # --- files -------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,7 @@ if hasattr(os, "register_at_fork"):
 
 def forks() -> int:
     """How often this process has forked."""
-    return _number(_forks)
+    return number_of(_forks)
 
 
 def parse_level(text: str) -> str:
@@ -129,7 +129,7 @@ class EventLog:
 
     def counts(self) -> dict[str, int]:
         """Return how many events this process logged; errors and warnings go by the level."""
-        return {name: _number(tick) for name, tick in self._counts.items()}
+        return {name: number_of(tick) for name, tick in self._counts.items()}
 
     def counts_of_all(self, begin: int) -> dict[str, int]:
         """Return how many events anybody has logged to the file, from an offset on."""
@@ -171,7 +171,7 @@ def _counted(lines: Iterator[bytes]) -> dict[str, int]:
     return counts
 
 
-def _number(counter: itertools.count[int]) -> int:
+def number_of(counter: itertools.count[int]) -> int:
     """The next number of a counter: it shows it, and nothing else reads it without counting."""
     return int(repr(counter)[6:-1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import struct
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import phases
 from .bundle_directory import BundleDirectory, locked
 from .event_line import shown
-from .event_log import COUNTS, EventLog, forks
+from .event_log import COUNTS, EventLog, forks, number_of
 from .file_names import (
     ENVIRONMENT,
     EVENTS,
@@ -34,6 +35,12 @@ SNAPSHOT = ("ASUPERSYNC_SEED", "BUNDLE_RUN_SEED", "BUNDLE_SEED", "PYTHONHASHSEED
 
 FORMAT = {"major": 1, "minor": 0}
 PASSED, ASSERTION_FAILURE = "passed", "assertion_failure"
+MOST_KEPT = 20_000
+"""How many assertions, and how many phases, of one test its documents hold; its log has all."""
+
+MOST_SHOWN = 50
+"""How many failed checks a test that fails shows."""
+
 _NO_ARTIFACTS = (MANIFEST, SUMMARY, ENVIRONMENT)
 _SYSTEMS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "x86", "i686": "x86"}
@@ -88,8 +95,9 @@ class Harness:
         self._log: EventLog | None = None
         self._handlers: list[BundleHandler] = []
         self._root = phases.OpenPhase("", self._started_ns)
-        self._assertions: list[dict[str, Any]] = []
-        self._failed_at: list[tuple[str, int]] = []
+        self._phases, self._checks, self._failures = (itertools.count() for _ in range(3))
+        self._kept = 0
+        self._failed: list[tuple[dict[str, Any], str, int]] = []
         self._traces: dict[tuple[str, str], tuple[str, str]] = {}
         self._finished: dict[str, Any] | None = None
 
@@ -123,7 +131,8 @@ class Harness:
         One that never ends, ends with the test.
         """
         before = phases.here()
-        phase = phases.current(self._root).open(name, System.now_ns())
+        is_kept = next(self._phases) < MOST_KEPT
+        phase = phases.current(self._root).open(name, System.now_ns(), is_kept=is_kept)
         pid = System.process()
         self._log_phase("PhaseStarted", phase)
         phases.enter(phase)
@@ -150,11 +159,15 @@ class Harness:
             "phase_path": phase.path,
             "elapsed_ms": (System.now_ns() - self._started_ns) / 1e6,
         }
-        phase.assertions.append(record)
-        self._assertions.append(record)
         held = bool(record["passed"])
+        next(self._checks)
         if not held:
-            self._failed_at.append(_caller())
+            next(self._failures)
+            if len(self._failed) < MOST_KEPT:
+                self._failed.append((record, *_caller()))
+        if self._kept < MOST_KEPT:
+            self._kept += 1
+            phase.assertions.append(record)
         level = "DEBUG" if held else "ERROR"
         message = description if held else sentence_of(record)
         self.log("AssertionRecorded", message, level=level, category="assertion", data=record)
@@ -181,27 +194,28 @@ class Harness:
         return System.process() == self._pid
 
     def failed_checks(self) -> list[dict[str, Any]]:
-        """The assertions that did not hold, in their order."""
-        return [one for one in self._assertions if not one["passed"]]
+        """The assertions that did not hold, in their order, the first `MOST_KEPT` of them."""
+        return [record for record, _, _ in self._failed]
 
     def first_failure(self) -> tuple[str, int]:
         """Return where the first check that failed stands: file and line."""
-        return self._failed_at[0]
+        return self._failed[0][1:]
 
     def failure(self, root: str = "") -> str:
         """Return what to say of the checks that failed, and where they stand; empty if none did.
 
         A file below `root`, which ends with a separator, is named relative to it.
         """
-        failed = self.failed_checks()
+        made, failed = number_of(self._checks), number_of(self._failures)
         if not failed:
             return ""
-        noun = "check" if len(self._assertions) == 1 else "checks"
-        lines = [f"{len(failed)} of {len(self._assertions)} {noun} failed"]
-        for record, (file, line) in zip(failed, self._failed_at):  # noqa: B905 (Python 3.9)
+        noun = "check" if made == 1 else "checks"
+        lines = [f"{failed} of {made} {noun} failed"]
+        for record, file, line in self._failed[:MOST_SHOWN]:
             file = file[len(root) :] if root and file.startswith(root) else file
             lines.append(f"{file}:{line}: {sentence_of(record)}")
-        return "\n".join(lines)
+        more = [f"and {failed - MOST_SHOWN} more"] if failed > MOST_SHOWN else []
+        return "\n".join(lines + more)
 
     def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
         """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
@@ -292,12 +306,12 @@ class Harness:
         self.log("Attachment", name, category="artifact", data=data)
 
     def _summary(self, passed: bool, now_ns: int) -> dict[str, Any]:
-        failed = len(self.failed_checks())
+        made, failed = number_of(self._checks), number_of(self._failures)
         return {
             "test_name": self._context.test_id,
             "passed": passed,
-            "total_assertions": len(self._assertions),
-            "passed_assertions": len(self._assertions) - failed,
+            "total_assertions": made,
+            "passed_assertions": made - failed,
             "failed_assertions": failed,
             "duration_ms": (now_ns - self._started_ns) / 1e6,
             "phases": self._root.closed(self._started_ns, now_ns)["children"],

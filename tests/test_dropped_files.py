@@ -164,7 +164,7 @@ def test_a_tree_without_end_is_cut_however_deep(folder: Path) -> None:
     here = os.getcwd()  # noqa: PTH109
     os.chdir(folder)
     try:
-        for _ in range(1500):
+        for _ in range(300):  # longer than a path may be
             os.mkdir("d" * 60)  # noqa: PTH102
             os.chdir("d" * 60)
         Path("bottom").write_text("x")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import zlib
 from collections.abc import Container
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from bundler.events import decode_line
 from bundler.recording import Recording
 
+_SEED = re.compile("-?[0-9]{1,20}")
 STATE_BYTES = 625 * 4
 LAST_POSITION = 624
 
@@ -44,19 +46,21 @@ def checked(states: object) -> dict[str, Any]:
     return {name: check(states[name]) for name, check in known.items() if name in states}
 
 
-def random_seeds(recording: Recording) -> dict[str, int]:
-    """Return the seed that pytest-randomly had, where every session of the run had the same.
+SHUFFLERS = ("randomly", "jest", "vitest", "rspec")
+"""What has a seed of its own. That of pytest-random-order is of no use: it gives an order, and a
+rerun says its own."""
 
-    That of pytest-random-order is of no use: it gives an order, and a rerun says its own.
-    """
+
+def random_seeds(recording: Recording) -> dict[str, int]:
+    """Return the seeds of plugins and runners, each where every session of the run had the same."""
     infos = [session.info.get("random_seeds") for session in recording.results.sessions]
-    texts = {info.get("randomly") if isinstance(info, dict) else None for info in infos}
-    if len(texts) != 1:
-        return {}
-    text = texts.pop()
-    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20:
-        return {"randomly": int(text)}
-    return {}
+    found = {}
+    for name in SHUFFLERS:
+        texts = {info.get(name) if isinstance(info, dict) else None for info in infos}
+        text = texts.pop() if len(texts) == 1 else None
+        if isinstance(text, str) and _SEED.fullmatch(text):
+            found[name] = int(text)
+    return found
 
 
 def _random(part: object) -> dict[str, Any]:

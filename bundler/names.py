@@ -38,6 +38,8 @@ _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
+_ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
+_PASSED_OVER = re.compile(r"(?:\Arun\.lock|\.tmp)\Z")  # what the reader of a directory leaves out
 
 
 def check_name(component: str) -> str:
@@ -62,6 +64,14 @@ def name_problem(component: str) -> str:
     if RESERVED.fullmatch(component):
         return "is reserved on Windows"
     return ""
+
+
+def safe_path(path: str) -> str:
+    """Return a stranger's path as one under which a file can be written anywhere.
+
+    A component that is safe stays as it is; another one becomes a readable part and a digest.
+    """
+    return "/".join(_safe_component(component) for component in path.split("/"))
 
 
 def path_problem(path: str) -> str:
@@ -112,6 +122,13 @@ def check_names(names: Iterable[str], where: str) -> None:
 def shown(name: str) -> str:
     """Return a stranger's name as a message may show it: quoted, escaped, not too long."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
+
+
+def _safe_component(component: str) -> str:
+    if not name_problem(component) and not _PASSED_OVER.search(component):
+        return component
+    ending = _ENDING.search(component)
+    return slug(component) + (ending[0] if ending and not _PASSED_OVER.search(component) else "")
 
 
 def _is_unicode(text: str) -> bool:

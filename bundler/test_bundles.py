@@ -64,6 +64,7 @@ _DERIVED = re.compile(
     rf"{FOLDER}/(?:[^/]*-)?[0-9a-f]{{16}}/[0-9a-f]{{16}}/"
     rf"({'|'.join(map(re.escape, _NAMES))})"
 )
+_MANIFEST = re.compile(rf"{FOLDER}/[^/]+/[0-9a-f]{{16}}/{re.escape(MANIFEST)}")
 _OWN_FIELDS = (
     "invariant_ids", "entropy_seed", "config_hash", "input_digest", "oracle_violations",
     "subsystem", "invariant", "trace_file", "input_file", "env_snapshot", "phases_executed",
@@ -92,7 +93,7 @@ def folder(test_id: str, seed: int) -> str:
 
 def is_manifest(name: str) -> bool:
     """Whether a member of a run bundle is the manifest of a test bundle."""
-    return is_derived(name) and name.endswith(f"/{MANIFEST}")
+    return _MANIFEST.fullmatch(name) is not None
 
 
 def is_derived(name: str) -> bool:

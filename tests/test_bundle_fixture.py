@@ -209,8 +209,7 @@ def test_a_test_that_passes_leaves_what_it_said(run: Run) -> None:
     assert (summary.passed, summary.total_assertions) == (True, 1)
     assert run.kinds("says_all") == [
         *("PhaseStarted", "TaskSpawn", "PhaseStarted", "LogRecord", "PhaseFinished"),
-        *("PhaseFinished", "AssertionRecorded", "Attachment", "Attachment", "TraceStarted"),
-        "Attachment",
+        *("PhaseFinished", "AssertionRecorded", "Attachment", "Attachment", "Attachment"),
     ]
     assert run.events("says_all")[3].message == "some of 3"
 
@@ -288,7 +287,7 @@ def test_odd_ids_have_a_directory_each_and_are_found_by_them(run: Run) -> None:
     assert len(odd) == len(folders) == 7
     for one in odd:
         name = one.test_id.removeprefix("test_it.py::test_")
-        assert run.kinds(name) == ["X", "Attachment", "TraceStarted", "Attachment"]
+        assert run.kinds(name) == ["X", "Attachment", "Attachment"]
         files = run.names(name)
         for event in run.events(name)[1:]:
             assert event.data["path"] in files
@@ -320,7 +319,7 @@ def test_dies(bundle):
     [test] = run.recording.results.tests
     assert test.verdict.value == "unfinished"
     assert run.kinds("dies") == [
-        *("Attachment", "PhaseStarted", "Before", "AssertionRecorded", "TraceStarted"),
+        *("Attachment", "PhaseStarted", "Before", "AssertionRecorded"),
     ]
     trace = f"test_cut_{test.seed:016x}.trace"
     assert run.recording.files[run.bundle("dies") + trace] == b"half"

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe"),
+    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
     ("documents", "names", "limits", "events", "seeds", "times"),
     ("testing",),
     ("results",),
@@ -37,15 +37,22 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("atomic", "redaction"),
     ("git", "machine"),
     ("environment", "kinds", "dropped_files"),
+    ("runner_tables",),
     ("configuration",),
+    ("places",),
+    ("listing_cache",),
     ("test_bundles", "generators"),
     ("bundle",),
+    ("event_lines", "spool"),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),
     (
+        "formats.ctrf_statuses",
         "formats.junit_cases",
         "formats.junit_elements",
+        "formats.libtest_reasons",
+        "formats.nextest_outputs",
         "formats.nextest_statuses",
         "formats.nextest_store",
         "formats.pytest_longrepr",
@@ -56,16 +63,21 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.asupersync_events",),
     ("formats.junit_marks",),
     ("formats.*",),
-    ("opening", "trace_view", "suite_bundles"),
+    ("opening", "trace_view", "traces", "own_events", "suite_bundles"),
     ("store",),
     ("pruning",),
     ("runners",),
     ("runners.process",),
+    ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
+    ("runners.python", "runners.report"),
+    ("runners.javascript", "runners.maven"),
     ("runners.*",),
+    ("runners.configured",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
-    ("about",),
+    ("about", "event_view", "following", "story"),
     ("replay", "details", "listing"),
+    ("naming",),
     ("recorder",),
     ("execution",),
     ("rerunning",),
@@ -80,7 +92,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 # Packages that are one thing to everybody else: what is inside may import what else is inside.
-CLOSED = ("probe", "runners.process", "testing")
+CLOSED = ("probe", "reporters", "runners.process", "testing")
 
 # Libraries that take long to load are imported inside the functions that use them, but here.
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}

@@ -233,8 +233,6 @@ class Harness:
             name = trace_file_name(subsystem, scenario, self._context.seed)
             target = self._place_for(name)
             self._traces[subsystem, scenario] = name, target
-            data = {"name": name, "path": os.path.basename(target)}
-            self.log("TraceStarted", name, category="artifact", data=data)
         return self._traces[subsystem, scenario][1]
 
     def conclude(

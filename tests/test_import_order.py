@@ -27,10 +27,10 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
-    ("rerun", "tree", "retention"),  # pure decisions
+    ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
     ("chain", "scope"),
     ("repro", "divergence", "environment_difference", "comparison"),
-    ("sighting",),
+    ("sighting", "repro_progress"),
     ("zip_records", "directory_reader"),
     ("zip_reader", "zip_writer"),
     ("archive",),
@@ -80,8 +80,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("naming",),
     ("recorder",),
     ("execution",),
-    ("rerunning",),
+    ("rerunning", "unseen"),
     ("reproduction",),
+    ("circumstances",),
     ("repro_report",),
     ("commands",),
     ("commands.*",),

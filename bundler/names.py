@@ -75,19 +75,6 @@ def safe_path(path: str) -> str:
     return "/".join(_safe_component(component) for component in path.split("/"))
 
 
-def name_problem(component: str) -> str:
-    """Return the rule that the name of a file to be made in a bundle breaks, or the empty text."""
-    if not _SAFE.fullmatch(component):
-        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
-    if len(component) > MAX_NAME:
-        return f"is longer than {MAX_NAME} characters"
-    if component.endswith("."):
-        return "ends with a dot"
-    if RESERVED.fullmatch(component):
-        return "is reserved on Windows"
-    return ""
-
-
 def path_problem(path: str) -> str:
     """Return what makes the name of a stranger's member unacceptable, or "" where nothing does.
 

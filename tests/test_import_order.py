@@ -22,7 +22,7 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "schema", "probe"),
-    ("documents", "names", "limits", "events", "seeds", "times"),
+    ("documents", "names", "limits", "events", "seeds", "times", "redaction"),
     ("testing",),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("zip_records", "directory_reader"),
     ("zip_reader", "zip_writer"),
     ("archive",),
-    ("atomic", "redaction"),
+    ("atomic",),
     ("git", "machine"),
     ("environment", "kinds"),
     ("configuration",),

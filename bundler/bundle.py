@@ -19,6 +19,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ from bundler.events import encode_line
 from bundler.manifest import (
     Log,
     Member,
+    Redaction,
     RunManifest,
     RunStatus,
     encode_document,
@@ -43,6 +45,7 @@ from bundler.manifest import (
     to_document,
 )
 from bundler.recording import Recording
+from bundler.redaction import OFF, OPTION, Masker, counted, holds_masked_option
 from bundler.results import Results, Status
 from bundler.status import judge
 from bundler.zip_writer import Target, write_zip
@@ -65,7 +68,8 @@ DERIVED = frozenset({MANIFEST, LOG, SEALED_LOG, SUMMARY, LOCK})
 class LiveBundle:
     """A bundle that is being recorded: its directory, its lock, and its log open for appending.
 
-    `begin` makes one. Times in the log are microseconds since `started_ns` (monotonic clock).
+    `begin` makes one. What is appended is masked. Times in the log are microseconds since
+    `started_ns` (monotonic clock).
     """
 
     directory: Path
@@ -73,6 +77,7 @@ class LiveBundle:
     started_ns: int
     _descriptor: int
     _lock: BaseFileLock
+    masker: Masker = OFF
     _closed: bool = field(default=False)
 
     @property
@@ -91,8 +96,12 @@ class LiveBundle:
         test_id: str | None = None,
         seed: int | None = None,
         ts_us: int | None = None,
+        masked: bool = False,
     ) -> None:
-        """Append one event: one write of one whole line; it happens now. Raises OSError."""
+        """Append one event: one write of one whole line; it happens now. Raises OSError.
+
+        `masked` where its secrets are masked by now, as in a stream that came in pieces.
+        """
         now_us = (time.monotonic_ns() - self.started_ns) // 1000
         line = encode_line(
             event,
@@ -104,6 +113,7 @@ class LiveBundle:
             seed=seed,
             data=dict(data),
         )
+        line = line if masked else self.masker.line(line)
         written = os.write(self._descriptor, line)
         if written != len(line):
             raise OSError(f"only {written} of {len(line)} bytes of an event were written")
@@ -154,7 +164,9 @@ class LiveBundle:
             (self.directory / LOCK).unlink(missing_ok=True)
 
 
-def begin(directory: Path, manifest: RunManifest, *, started_ns: int) -> LiveBundle:
+def begin(
+    directory: Path, manifest: RunManifest, *, started_ns: int, masker: Masker = OFF
+) -> LiveBundle:
     """Begin a bundle in an empty directory: lock, manifest, log, first event. Raises OSError."""
     lock = _lock(directory)
     lock.acquire(blocking=False)
@@ -165,7 +177,7 @@ def begin(directory: Path, manifest: RunManifest, *, started_ns: int) -> LiveBun
     except OSError:
         lock.release()
         raise
-    bundle = LiveBundle(directory, manifest, started_ns, descriptor, lock)
+    bundle = LiveBundle(directory, manifest, started_ns, descriptor, lock, masker)
     bundle.append(
         "RunStarted",
         category="run",
@@ -213,20 +225,26 @@ def seal(directory: Path, manifest: RunManifest, results: Results | None = None)
     """
     recording = Recording(manifest, {}, plain_log(directory / LOG), {}, str(directory))
     kept = 0
+    masked: Counter[str] = Counter()
 
     def whole_lines() -> Iterator[bytes]:
         nonlocal kept
         for line in recording.log.lines():
             if not line.problem:
                 kept += 1
+                masked.update(counted(line.content))
                 yield line.content + b"\n"
 
     with atomic.replacing(directory / SEALED_LOG) as file:
         frames = seal_frames(whole_lines(), file)
     if results is None or results.events != kept:
         results = recording.results
+    masked.update(_counted_in_documents(directory, manifest))
     manifest = msgspec.structs.replace(
-        manifest, counts=results.counts, log=_log(recording, results, frames)
+        manifest,
+        counts=results.counts,
+        log=_log(recording, results, frames),
+        redaction=_redaction(manifest, masked),
     )
     summary = encode_document(summary_document(manifest, results))
     atomic.write(directory / SUMMARY, summary)
@@ -235,6 +253,22 @@ def seal(directory: Path, manifest: RunManifest, results: Results | None = None)
     atomic.write(directory / MANIFEST, encode_document(to_document(manifest, known)))
     (directory / LOG).unlink()
     return manifest
+
+
+def _counted_in_documents(directory: Path, manifest: RunManifest) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    if (directory / ENVIRONMENT).is_file():
+        counts.update(counted((directory / ENVIRONMENT).read_bytes()))
+    counts[OPTION] += sum(map(holds_masked_option, manifest.command.argv))
+    return +counts
+
+
+def _redaction(manifest: RunManifest, masked: Mapping[str, int]) -> Redaction | None:
+    """The manifest's own, with what the log says by now; of a foreign recording only if any."""
+    if manifest.redaction is None and not masked:
+        return None
+    before = manifest.redaction or Redaction()
+    return msgspec.structs.replace(before, masked=dict(sorted(masked.items())))
 
 
 def _log(recording: Recording, results: Results, frames: list[tuple[int, int]]) -> Log:

@@ -62,6 +62,8 @@ def record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
+    if not request.redact:
+        ui.status(f"bundle: {recorder.NOT_REDACTED}")
     with nextest_runner.inside(request.argv, child) as inside:
         ended = process.run(
             pytest_runner.command(request.argv, child),

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from bundler import __version__, atomic, bundle, environment, test_bundles
 from bundler.errors import BundleError
 from bundler.events import text_fields
@@ -22,13 +24,15 @@ from bundler.manifest import (
     Command,
     Format,
     Parent,
+    Redaction,
     RunManifest,
     RunStatus,
     encode_document,
     parse_document,
 )
+from bundler.masked_log import MaskedOutputs
 from bundler.recording import Recording
-from bundler.redaction import redact_argv
+from bundler.redaction import OFF, UNMASKED, Stream, masked_command, masker_of
 from bundler.results import Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge
@@ -36,11 +40,16 @@ from bundler.store import Store
 from bundler.times import epoch_microseconds
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
+"""JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
+
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
+NOT_REDACTED = (
+    "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
+)
 SELECTION = "selection.json"
 
 
@@ -57,6 +66,7 @@ class Request:
     added: int = 0
     output_limit: int = 10_000_000
     watch_entropy: bool = False
+    redact: bool = True
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,8 @@ class Recorder:
     def _take_in(self, told: Recording) -> None:
         begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
         shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
-        for _, event in told.events():
+        masked = MaskedOutputs(self.live.masker, told.events())
+        for offset, event in told.events():
             if event.event not in _OURS_TO_TELL:
                 self.live.append(
                     event.event,
@@ -134,7 +145,7 @@ class Recorder:
                     test_id=event.test_id,
                     seed=event.seed,
                     ts_us=event.ts_us + shift_us,
-                    data=event.payload(),
+                    data=masked.data(offset, event),
                 )
         for name in told.files:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
@@ -163,6 +174,9 @@ class Recorder:
         if self._write_test_bundles(recording, results):
             results = fold(recording.events())
         status = self._status(ending) or judge(ending, results, runner=self.request.runner)
+        if status.reason:
+            reason = self.live.masker.text(status.reason)
+            status = msgspec.structs.replace(status, reason=reason)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
@@ -210,7 +224,7 @@ class Recorder:
 
     def _describe(self, env: dict[str, str]) -> None:
         try:
-            document = environment.collect(env, self.request.cwd)
+            document = self.live.masker.value(environment.collect(env, self.request.cwd))
             path = self.live.directory / bundle.ENVIRONMENT
             atomic.write(path, encode_document(document))
         except (OSError, ValueError) as error:
@@ -236,6 +250,8 @@ def begin(
     Raises OSError where the store refuses.
     """
     run_id = str(uuid.uuid4())
+    argv = [as_text(word) for word in request.argv]
+    masker = masker_of(env, argv) if request.redact else OFF
     manifest = RunManifest(
         format=Format(),
         run_id=run_id,
@@ -244,21 +260,22 @@ def begin(
         seed_imposed=request.seed_imposed,
         created_at=_now(),
         command=Command(
-            argv=[as_text(word) for word in redact_argv(list(request.argv))],
-            cwd=as_text(str(request.cwd)),
+            argv=masked_command(argv, env) if request.redact else argv,
+            cwd=masker.text(as_text(str(request.cwd))),
             runner=request.runner,
-            project=as_text(str(store.project)),
+            project=masker.text(as_text(str(store.project))),
             added=request.added,
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,
         recorder={"name": "seedbundle", "version": __version__},
-        ci=environment.ci_coordinates(env),
+        ci=masker.value(environment.ci_coordinates(env)),
+        redaction=Redaction(on=request.redact),
     )
     directory = store.new_run(run_id)
     for name, content in documents.items():
         atomic.write(directory / name, content)
-    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
     return Recorder(request, store, live, env)
 
 
@@ -279,6 +296,7 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "selection": str(selection) if selection.exists() else None,
             "impose": live.manifest.seed_imposed,
             "watch_entropy": recorder.request.watch_entropy,
+            "redact": recorder.request.redact,
         }
     )
 
@@ -291,7 +309,8 @@ def as_text(word: str) -> str:
 class _BoundedOutput:
     """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
 
-    A test runner prints a character a test, so what comes within a moment is one event.
+    It is masked before it is cut; what may be the beginning of a secret waits for what follows. A
+    test runner prints a character a test, so what comes within a moment is one event.
     """
 
     def __init__(self, live: bundle.LiveBundle) -> None:
@@ -303,6 +322,7 @@ class _BoundedOutput:
         self._tail: list[tuple[str, bytes]] = []
         self._tail_bytes = 0
         self._omitted = 0
+        self._masked: dict[str, Stream] = {}
 
     def take(self, stream: str, chunk: bytes) -> None:
         now = time.monotonic()
@@ -323,6 +343,8 @@ class _BoundedOutput:
     def flush(self) -> None:
         """Write what is pending and the tail that was kept back, the cut counted on its start."""
         self._pass_on()
+        for stream, masked in self._masked.items():
+            self._bound(stream, masked.flush())
         omitted, self._omitted = self._omitted, 0
         for stream, piece in self._tail:
             self._append(stream, piece, omitted)
@@ -331,13 +353,18 @@ class _BoundedOutput:
 
     def _pass_on(self) -> None:
         pending, self._pending = bytes(self._pending), bytearray()
-        for begin in range(0, len(pending), CHUNK):
-            piece = pending[begin : begin + CHUNK]
+        if pending:
+            stream = self._masked.setdefault(self._stream, self._live.masker.stream())
+            self._bound(self._stream, stream.feed(pending))
+
+    def _bound(self, stream: str, content: bytes) -> None:
+        for begin in range(0, len(content), CHUNK):
+            piece = content[begin : begin + CHUNK]
             if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
                 self._written += len(piece)
-                self._append(self._stream, piece, 0)
+                self._append(stream, piece, 0)
             else:
-                self._keep(self._stream, piece)
+                self._keep(stream, piece)
 
     def _keep(self, stream: str, piece: bytes) -> None:
         self._tail.append((stream, piece))
@@ -351,7 +378,7 @@ class _BoundedOutput:
         data: dict[str, object] = {"stream": stream, **text_fields(piece)}
         if omitted:
             data["omitted_bytes"] = omitted
-        self._live.append("RunOutput", category="output", message="", data=data)
+        self._live.append("RunOutput", category="output", message="", data=data, masked=True)
 
 
 def _is_open(attempt: Attempt) -> bool:
@@ -387,7 +414,9 @@ def child_variables(
     fixes = fix_hash and "PYTHONHASHSEED" not in env
     hashing = {"PYTHONHASHSEED": str(hash_seed(manifest.seed))} if fixes else {}
     imposed = {name: str(manifest.seed) for name in SEED_VARIABLES if name not in env}
+    unmasked = {} if recorder.request.redact else {UNMASKED: "1"}
     return {
+        **unmasked,
         "BUNDLE_RUN_ID": manifest.run_id,
         "BUNDLE_RUN_SEED": manifest.seed_hex,
         **hashing,

@@ -7,10 +7,14 @@ the rules exist once, in `bundle_probe/masking/`, where they are described.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from bundler import probe
+
+# A whole word, the value of an assignment, or the user-info of a URL.
+_LOST = re.compile(r"(?:^|[\s=\"'])\*\*\*(?:$|[\s\"'])|://\*\*\*@")
 
 _masking = probe.load_masking()
 
@@ -64,6 +68,9 @@ class Masker(Protocol):
         ...
 
 
+OPTION = "option"
+"""The rule by which the value of an option is masked."""
+
 OFF: Masker = _masking.OFF
 """Masks nothing."""
 
@@ -84,10 +91,24 @@ def counted(data: bytes) -> dict[str, int]:
     return dict(_masking.counted(data))
 
 
+def holds_masked_option(word: str) -> bool:
+    """Whether a word of a recorded command is, or holds, the mark of a value that is lost."""
+    return _LOST.search(word) is not None
+
+
 def strip_userinfo(text: str) -> str:
     """Return the text with the user-info of every URL in it taken out."""
     stripped: str = _masking.strip_userinfo(text)
     return stripped
+
+
+def masked_command(argv: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Return the words of a command as they are recorded.
+
+    What stands in a variable is marked with its name, so that a rerun can put it back.
+    """
+    words = list(map(masker_of(environment).text, argv))
+    return list(map(masker_of(environment, argv).text, redact_argv(words)))
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:

@@ -74,6 +74,7 @@ class Rerun:
     parent: Recording
     start: Start
     order: Order = Order.FAILED
+    redact: bool = True
 
 
 def how_to_start(
@@ -238,6 +239,7 @@ def _request(rerun: Rerun) -> Request:
         runner=runner_of(argv),
         parent=manifest.run_id,
         added=rerun.start.added,
+        redact=rerun.redact,
     )
 
 

@@ -27,6 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
+    ("masked_log",),
     ("rerun", "tree", "retention"),  # pure decisions
     ("chain", "scope"),
     ("repro", "divergence", "environment_difference", "comparison"),

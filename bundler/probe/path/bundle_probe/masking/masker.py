@@ -18,6 +18,9 @@ from .command_words import OPTION
 from .needles import Needles
 from .secret_values import forms
 
+LONGEST_LINE = 1 << 20
+"""A line of a log is no longer; marks may be longer than what they stand for."""
+
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 _OPEN_ESCAPE = re.compile(rb"\x1b(?:\[[0-9;:]*)?\Z")
 _MARK = re.compile(
@@ -77,6 +80,8 @@ class Masker:
             ).encode("ascii")
         except (ValueError, RecursionError):
             return self.mask(line)
+        if len(masked) >= LONGEST_LINE > len(line):
+            return self.mask(line, same_size=True)
         return masked + b"\n" if line.endswith(b"\n") else masked
 
     def stream(self):

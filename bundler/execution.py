@@ -5,18 +5,18 @@ Where recording is not possible, the command runs all the same and one line says
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bundler import probe, pruning, recorder
+from bundler import probe, pruning, recorder, runners
 from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
 from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.results import NOT_PASSING, Results, Status, Verdict
-from bundler.runners import nextest as nextest_runner
-from bundler.runners import process
+from bundler.runners import Inside, Invocation, Runner, process
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
 from bundler.store import open_store
@@ -44,7 +44,7 @@ def record(
     fix_hash: bool,
     documents: Mapping[str, bytes] | None = None,
 ) -> Execution:
-    """Run the request's command under recording.
+    """Run the request's command, or the commands that select its tests, under recording.
 
     `documents` are written into the bundle before the command starts; one named `selection.json`
     is what the probe selects its tests by.
@@ -62,6 +62,7 @@ def record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
+<<<<<<< HEAD
     if not request.redact:
         ui.status(f"bundle: {recorder.NOT_REDACTED}")
     with nextest_runner.inside(request.argv, child) as inside:
@@ -74,6 +75,9 @@ def record(
         )
         if inside:
             _take_in(ui, recording, inside)
+=======
+    ended = _invoke_all(ui, recording, child)
+>>>>>>> main
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
@@ -86,21 +90,66 @@ def record(
     return Execution(request, ended, recorded, _tail(recording))
 
 
-def _take_in(ui: Ui, recording: Recorder, inside: nextest_runner.Inside) -> None:
+def runner_name(argv: Sequence[str]) -> str:
+    """Return which runner's command this is, `command` where it is nobody's."""
+    runner = runners.runner_of(argv)
+    return "command" if runner is None else runner.NAME
+
+
+def _invoke_all(ui: Ui, recording: Recorder, env: Mapping[str, str]) -> process.Exit:
+    """Run the commands one after the other; the first that fails says how it ended.
+
+    One that is stopped, or cannot be started, is the last.
+    """
+    request = recording.request
+    commands = [request.argv] if request.selected is None else request.selected
+    recording.leave_out(request.left_out)
+    ends = []
+    for argv in commands:
+        ends.append(_invoke(ui, recording, list(argv), env))
+        if ends[-1].signal is not None or ends[-1].forwarded or not ends[-1].started:
+            return ends[-1]
+    return next((one for one in ends if one.code != 0), ends[-1])
+
+
+def _invoke(ui: Ui, recording: Recorder, argv: list[str], env: Mapping[str, str]) -> process.Exit:
+    runner = runners.runner_of(argv)
+    request = recording.request
+    if runner is not None and request.seed_imposed:
+        argv, env = runner.seeded(argv, env, request.seed)
+    recording.begin_invocation(argv)
+    with _inside(runner, Invocation(argv, env, request.cwd, recording.tell)) as inside:
+        ended = process.run(
+            inside.argv,
+            env=inside.env,
+            cwd=request.cwd,
+            on_output=recording.output,
+            on_idle=recording.idle,
+            show=inside.show,
+        )
+        _take_in(ui, recording, inside)
+    return ended
+
+
+@contextlib.contextmanager
+def _inside(runner: Runner | None, invocation: Invocation) -> Iterator[Inside]:
+    """What the runner makes of an invocation; the invocation as it is where it cannot."""
+    with contextlib.ExitStack() as stack:
+        inside = None
+        if runner is not None:
+            with contextlib.suppress(OSError):
+                inside = stack.enter_context(runner.inside(invocation))
+        yield inside or Inside(invocation.argv, invocation.env)
+
+
+def _take_in(ui: Ui, recording: Recorder, inside: Inside) -> None:
     try:
         told = inside.recording()
-    except BundleError as error:
-        ui.status(f"bundle: nextest's recording cannot be read: {error.message}")
+    except (OSError, BundleError) as error:
+        ui.status(f"bundle: what the runner recorded cannot be read: {_reason(error)}")
         return
     if told is not None:
         recording.take_in(told)
-
-
-def runner_of(argv: Sequence[str]) -> str:
-    """Return which runner's command this is, `command` where it is nobody's."""
-    if pytest_runner.recognises(argv):
-        return "pytest"
-    return "nextest" if nextest_runner.recognises(argv) else "command"
 
 
 def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from bundler import __version__, atomic, bundle, environment, test_bundles
 from bundler.errors import BundleError
-from bundler.events import text_fields
+from bundler.events import Event, text_fields
 from bundler.manifest import (
     Command,
     Format,
@@ -37,7 +38,7 @@ from bundler.results import Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge
 from bundler.store import Store
-from bundler.times import epoch_microseconds
+from bundler.times import UNKNOWN_TIME, epoch_microseconds
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
 CHUNK = 128 * 1024
@@ -47,20 +48,31 @@ TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
+<<<<<<< HEAD
 NOT_REDACTED = (
     "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
 )
+=======
+NO_SESSION = "00000000"
+LEFT_OUT_AT_ONCE = 500
+>>>>>>> main
 SELECTION = "selection.json"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be recorded: the command as given, where, under which seed, as whose rerun."""
+    """What is to be recorded: the command as given, where, under which seed, as whose rerun.
+
+    `selected` are the commands that run a part of its tests, where it cannot select them itself,
+    and `left_out` the tests that a rerun leaves out then.
+    """
 
     argv: Sequence[str]
     cwd: Path
     seed: int
     runner: str = "command"
+    selected: Sequence[Sequence[str]] | None = None
+    left_out: Sequence[str] = ()
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
@@ -97,6 +109,8 @@ class Recorder:
         self._output = _BoundedOutput(live)
         self._timed_out = False
         self._told: RunStatus | None = None
+        self._shift_us = 0
+        self._invocation = -1
         self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
 
     def start_describing(self) -> None:
@@ -122,6 +136,69 @@ class Recorder:
             except (OSError, ValueError) as error:
                 self.disarm(error)
 
+    def begin_invocation(self, argv: Sequence[str]) -> None:
+        """The command is started: once, or several times where its tests take that. Never raises.
+
+        Words of ours that differ from the command's own are noted.
+        """
+        self._invocation += 1
+        if list(argv) != list(self.request.argv):
+            words = [as_text(word) for word in redact_argv(list(argv))]
+            self.note("Invoked", "started", {"argv": words})
+
+    def leave_out(self, test_ids: Sequence[str]) -> None:
+        """Note what a rerun leaves out because it passed. Never raises."""
+        data = {"session": NO_SESSION, "reason": "passing"}
+        for begin in range(0, len(test_ids), LEFT_OUT_AT_ONCE):
+            some = list(test_ids[begin : begin + LEFT_OUT_AT_ONCE])
+            self.note("TestsCollected", f"{len(some)} left out", {**data, "deselected": some})
+
+    def note(self, event: str, message: str, data: Mapping[str, Any]) -> None:
+        """Note what the wrapper knows of the run. Never raises."""
+        if self.problem is None:
+            try:
+                self.live.append(event, category="run", message=message, data=data)
+            except (OSError, ValueError) as error:
+                self.disarm(error)
+
+    def tell(self, event: Event) -> None:
+        """Take in what the runner says of this run, as it says it. Never raises.
+
+        Its RunStarted says when its own clock began.
+        """
+        if self.problem is None:
+            try:
+                if event.event == "RunStarted":
+                    self._shift_us = self._since_begin(str(event.payload().get("started_at")))
+                self._tell(event)
+            except (OSError, ValueError) as error:
+                self.disarm(error)
+
+    def _tell(self, event: Event) -> None:
+        if event.event in _OURS_TO_TELL:
+            return
+        data = event.payload()
+        if self._invocation > 0 and "session" in data:
+            data["session"] = f"{self._invocation:04x}{data['session'][-4:]}"
+        self.live.append(
+            event.event,
+            category=event.category,
+            message=event.message,
+            level=event.level,
+            test_id=event.test_id,
+            seed=event.seed,
+            ts_us=event.ts_us + self._shift_us,
+            data=data,
+        )
+
+    def _since_begin(self, started_at: str) -> int:
+        """When something began, in microseconds since this run did; now where nobody knows."""
+        begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
+        at_us = epoch_microseconds(started_at)
+        if started_at == UNKNOWN_TIME or at_us is None:
+            return (time.monotonic_ns() - self.live.started_ns) // 1000
+        return max(0, at_us - begin_us)
+
     def take_in(self, told: Recording) -> None:
         """Take in what the runner itself recorded of this run, and its files. Never raises."""
         if self.problem is None:
@@ -133,6 +210,7 @@ class Recorder:
 
     def _take_in(self, told: Recording) -> None:
         begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
+<<<<<<< HEAD
         shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
         masked = MaskedOutputs(self.live.masker, told.events())
         for offset, event in told.events():
@@ -147,6 +225,11 @@ class Recorder:
                     ts_us=event.ts_us + shift_us,
                     data=masked.data(offset, event),
                 )
+=======
+        self._shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
+        for _, event in told.events():
+            self._tell(event)
+>>>>>>> main
         for name in told.files:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
         self._told = told.manifest.status

@@ -113,8 +113,13 @@ def _as_dict(event: Event) -> dict[str, object]:
 
 
 def _derived(recording: Recording) -> Iterator[Finding]:
-    if recording.manifest.counts != recording.results.counts and not recording.live:
+    if recording.live:
+        return
+    if recording.manifest.counts != recording.results.counts:
         yield Finding(bundle.MANIFEST, "has other counts than the log", derived=True)
+    logged = bundle.logged_status(recording.results)
+    if logged is not None and logged != recording.manifest.status:
+        yield Finding(bundle.MANIFEST, "says another end of the run than the log", derived=True)
 
 
 def repair(directory: Path) -> RunManifest:
@@ -131,11 +136,10 @@ def repair(directory: Path) -> RunManifest:
                 if not line.problem:
                     file.write(line.content + b"\n")
     manifest = recording.manifest
-    if not recording.results.complete:
-        state = manifest.status
+    state = bundle.logged_status(recording.results) or manifest.status
+    if not recording.results.complete and state.state == Status.PASSED:
         reason = "events are lost"
-        if state.state == Status.PASSED:
-            state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
-        manifest = msgspec.structs.replace(manifest, status=state)
+        state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
+    manifest = msgspec.structs.replace(manifest, status=state)
     test_bundles.write(directory, recording)
     return bundle.seal(directory, manifest)

@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe"),
+    ("errors", "escapes", "schema", "probe", "verdicts"),
     ("documents", "names", "limits", "events", "seeds", "times", "redaction"),
     ("testing",),
     ("results",),
@@ -39,14 +39,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("git", "machine"),
     ("environment", "kinds"),
     ("configuration",),
+    ("places",),
+    ("listing_cache",),
     ("test_bundles", "generators"),
     ("bundle",),
+    ("event_lines", "spool"),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),
     (
+        "formats.ctrf_statuses",
         "formats.junit_cases",
         "formats.junit_elements",
+        "formats.libtest_reasons",
+        "formats.nextest_outputs",
         "formats.nextest_statuses",
         "formats.nextest_store",
         "formats.pytest_longrepr",
@@ -57,16 +63,18 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.asupersync_events",),
     ("formats.junit_marks",),
     ("formats.*",),
-    ("opening", "trace_view"),
+    ("opening", "trace_view", "traces"),
     ("store",),
     ("pruning",),
     ("runners",),
     ("runners.process",),
+    ("runners.lines", "runners.go_screen"),
     ("runners.*",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
     ("about",),
     ("replay", "details", "listing"),
+    ("naming",),
     ("recorder",),
     ("execution",),
     ("rerunning",),
@@ -124,8 +132,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_the_probe_is_the_standard_library_and_pytest() -> None:
-    files = sorted((PACKAGE / "probe" / "path").rglob("*.py"))
-    assert files
+    files = probe_files()
     found = {
         f"{file.name}: {name}"
         for file in files
@@ -133,6 +140,11 @@ def test_the_probe_is_the_standard_library_and_pytest() -> None:
         if level == 0 and root(name) not in sys.stdlib_module_names | {"pytest"}
     }
     assert found == set()
+
+
+def test_the_probe_is_written_in_python_3_9() -> None:
+    for file in probe_files():
+        ast.parse(file.read_text(encoding="utf-8"), str(file), feature_version=(3, 9))
 
 
 def test_nothing_but_its_own_package_names_the_probe_s_modules() -> None:
@@ -259,6 +271,14 @@ def modules() -> Mapping[str, Path]:
     return {
         name_of(file): file for file in files if (PACKAGE / "probe" / "path") not in file.parents
     }
+
+
+def probe_files() -> list[Path]:
+    """What runs in environments that have never heard of bundler."""
+    folders = [PACKAGE / "probe" / name for name in ("path", "writer")]
+    files = [sorted(folder.rglob("*.py")) for folder in folders]
+    assert all(files)
+    return [file for part in files for file in part]
 
 
 def name_of(file: Path) -> str:

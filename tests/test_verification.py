@@ -58,6 +58,16 @@ def test_a_manifest_that_lies_about_the_counts_is_named_and_rebuilt(run: Path) -
     assert problems(run) == []
 
 
+def test_a_manifest_that_lies_about_the_end_is_named_and_rebuilt(run: Path) -> None:
+    document = json.loads((run / "manifest.json").read_bytes())
+    document["status"]["exit_code"] = 0
+    (run / "manifest.json").write_text(json.dumps(document))
+    assert problems(run) == ["manifest.json: says another end of the run than the log"]
+    repair(run)
+    assert problems(run) == []
+    assert bundle.read(run).manifest.status.exit_code == 1
+
+
 @pytest.mark.parametrize("missing", ["summary.json", "environment.json", "events.ndjson.zst"])
 def test_a_missing_member_is_named(run: Path, missing: str) -> None:
     (run / missing).unlink()

@@ -9,7 +9,7 @@ import typer
 
 from bundler.configuration import Configuration, load_leniently
 from bundler.errors import OutputError
-from bundler.execution import finish, record, runner_of, unrecorded
+from bundler.execution import finish, record, runner_name, unrecorded
 from bundler.recorder import Request
 from bundler.rerun import Order
 from bundler.seeds import parse_seed, random_seed
@@ -83,7 +83,7 @@ def command(
         argv=argv,
         cwd=cwd,
         seed=random_seed() if imposed is None else imposed,
-        runner=runner_of(argv),
+        runner=runner_name(argv),
         seed_imposed=imposed is not None,
         watch_entropy=watch_entropy,
         redact=redact,

@@ -1,4 +1,7 @@
-"""The recorder as a guest: it is shown everything, and may fail without disturbing the host."""
+"""The recorder as a guest: it is shown everything, and may fail without disturbing the host.
+
+So may what stands between the command and our streams: without it everything is passed on.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,17 @@ TICK_SECONDS = 0.25
 
 
 class Guest:
-    """The two callbacks of a caller; the first exception ends both and is kept in `error`."""
+    """The callbacks of a caller; the first exception of each ends it and is kept in `error`."""
 
     def __init__(
-        self, on_output: Callable[[str, bytes], None], on_idle: Callable[[], None] | None
+        self,
+        on_output: Callable[[str, bytes], None],
+        on_idle: Callable[[], None] | None,
+        show: Callable[[str, bytes], bytes] | None = None,
     ) -> None:
         self._on_output = on_output
         self._on_idle = on_idle
+        self._show = show
         self._next_tick = time.monotonic() + TICK_SECONDS
         self.error: Exception | None = None
 
@@ -23,6 +30,22 @@ class Guest:
     def wants_ticks(self) -> bool:
         """Whether there is anything to call while nothing happens."""
         return self._on_idle is not None and self.error is None
+
+    @property
+    def shows_all(self) -> bool:
+        """Whether what the command writes is passed on as it is."""
+        return self._show is None
+
+    def shown(self, stream: str, chunk: bytes) -> bytes:
+        """Return what is passed on in place of a chunk; nothing is the end of the stream."""
+        if self._show is None:
+            return chunk
+        try:
+            return self._show(stream, chunk)
+        except Exception as error:
+            self._show = None
+            self.error = self.error or error
+            return chunk
 
     def output(self, stream: str, chunk: bytes) -> None:
         """Show a piece of output."""

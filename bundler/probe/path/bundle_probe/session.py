@@ -15,6 +15,7 @@ from .settings import parse
 from .text import SECRETS, clip, shown, test_id
 
 HASH_PROBE = "bundle_probe"
+REFUSAL = pytest.UsageError
 _WARNINGS = 5000
 
 
@@ -23,7 +24,7 @@ def begin(config, told):
     try:
         settings = parse(told)
     except ValueError as error:
-        os.write(2, f"bundle: not recording: {error}\n".encode("utf-8", "backslashreplace"))
+        say_not_recording(error)
         return
     recorder = Recorder(settings, config)
     session = Session(recorder, config)
@@ -36,6 +37,14 @@ def begin(config, told):
         seeding.seed_other_plugins(config, settings.root_seed)
     recorder.log.open_or_disarm()
     config.pluginmanager.register(session, "bundle_probe_session")
+
+
+def say_not_recording(error):
+    """Say on the standard error that the process was started with why nothing is recorded."""
+    try:
+        os.write(2, f"bundle: not recording: {error}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody listens
 
 
 class Session(Collection):

@@ -62,22 +62,9 @@ def record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
-<<<<<<< HEAD
     if not request.redact:
         ui.status(f"bundle: {recorder.NOT_REDACTED}")
-    with nextest_runner.inside(request.argv, child) as inside:
-        ended = process.run(
-            pytest_runner.command(request.argv, child),
-            env=inside.environment if inside else child,
-            cwd=request.cwd,
-            on_output=recording.output,
-            on_idle=recording.idle,
-        )
-        if inside:
-            _take_in(ui, recording, inside)
-=======
     ended = _invoke_all(ui, recording, child)
->>>>>>> main
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(

@@ -33,7 +33,7 @@ from bundler.manifest import (
 )
 from bundler.masked_log import MaskedOutputs
 from bundler.recording import Recording
-from bundler.redaction import OFF, UNMASKED, Stream, masked_command, masker_of
+from bundler.redaction import OFF, UNMASKED, Stream, masked_command, masker_of, redact_argv
 from bundler.results import Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge
@@ -48,14 +48,11 @@ TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
-<<<<<<< HEAD
 NOT_REDACTED = (
     "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
 )
-=======
 NO_SESSION = "00000000"
 LEFT_OUT_AT_ONCE = 500
->>>>>>> main
 SELECTION = "selection.json"
 
 
@@ -143,7 +140,8 @@ class Recorder:
         """
         self._invocation += 1
         if list(argv) != list(self.request.argv):
-            words = [as_text(word) for word in redact_argv(list(argv))]
+            words = [as_text(word) for word in argv]
+            words = redact_argv(words) if self.request.redact else words
             self.note("Invoked", "started", {"argv": words})
 
     def leave_out(self, test_ids: Sequence[str]) -> None:
@@ -170,14 +168,13 @@ class Recorder:
             try:
                 if event.event == "RunStarted":
                     self._shift_us = self._since_begin(str(event.payload().get("started_at")))
-                self._tell(event)
+                self._tell(event, event.payload())
             except (OSError, ValueError) as error:
                 self.disarm(error)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, data: dict[str, Any]) -> None:
         if event.event in _OURS_TO_TELL:
             return
-        data = event.payload()
         if self._invocation > 0 and "session" in data:
             data["session"] = f"{self._invocation:04x}{data['session'][-4:]}"
         self.live.append(
@@ -210,26 +207,10 @@ class Recorder:
 
     def _take_in(self, told: Recording) -> None:
         begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
-<<<<<<< HEAD
-        shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
+        self._shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
         masked = MaskedOutputs(self.live.masker, told.events())
         for offset, event in told.events():
-            if event.event not in _OURS_TO_TELL:
-                self.live.append(
-                    event.event,
-                    category=event.category,
-                    message=event.message,
-                    level=event.level,
-                    test_id=event.test_id,
-                    seed=event.seed,
-                    ts_us=event.ts_us + shift_us,
-                    data=masked.data(offset, event),
-                )
-=======
-        self._shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
-        for _, event in told.events():
-            self._tell(event)
->>>>>>> main
+            self._tell(event, masked.data(offset, event))
         for name in told.files:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
         self._told = told.manifest.status

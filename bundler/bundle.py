@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bundler import archive, atomic
+from bundler import archive, atomic, test_bundles
 from bundler import manifest as manifest_document
 from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, NotARecording
@@ -44,9 +44,10 @@ from bundler.manifest import (
     summary_document,
     to_document,
 )
+from bundler.masked_files import mask_files
 from bundler.names import safe_path
 from bundler.recording import Recording
-from bundler.redaction import OFF, OPTION, Masker, counted, holds_masked_option
+from bundler.redaction import OFF, OPTION, Masker, counted, holds_masked_option, masker_of
 from bundler.results import Results, Status
 from bundler.status import judge
 from bundler.zip_writer import Target, write_zip
@@ -285,10 +286,25 @@ def seal_abandoned(directory: Path) -> RunManifest:
     """Seal a bundle whose recorder vanished: what is there, with the status that follows."""
     recording = read_directory(directory)
     if (directory / LOG).exists():
-        manifest = seal(directory, recording.manifest)
+        manifest = seal(directory, _masked_files(directory, recording.manifest))
         (directory / LOCK).unlink(missing_ok=True)
         return manifest
     return recording.manifest
+
+
+def _masked_files(directory: Path, manifest: RunManifest) -> RunManifest:
+    """The files of tests are masked when their run ends; this one had nobody to do it."""
+    redaction = manifest.redaction
+    if redaction is None or not redaction.on:
+        return manifest
+    derived = {
+        path.relative_to(directory).as_posix()
+        for path in directory.glob(f"{test_bundles.FOLDER}/*/*/*")
+        if test_bundles.is_derived(path.relative_to(directory).as_posix())
+    }
+    counts = mask_files(directory, masker_of(os.environ), DERIVED | {ENVIRONMENT} | derived)
+    redaction = msgspec.structs.replace(redaction, masked_in_files=dict(sorted(counts.items())))
+    return msgspec.structs.replace(manifest, redaction=redaction)
 
 
 def plain_log(path: Path) -> PlainLog:

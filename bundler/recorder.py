@@ -10,7 +10,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +31,7 @@ from bundler.manifest import (
     encode_document,
     parse_document,
 )
+from bundler.masked_files import files_below, mask_files
 from bundler.masked_log import MaskedOutputs
 from bundler.recording import Recording
 from bundler.redaction import OFF, UNMASKED, Stream, masked_command, masker_of, redact_argv
@@ -96,13 +97,19 @@ class Recorder:
     """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
 
     def __init__(
-        self, request: Request, store: Store, live: bundle.LiveBundle, env: Mapping[str, str]
+        self,
+        request: Request,
+        store: Store,
+        live: bundle.LiveBundle,
+        env: Mapping[str, str],
+        documents: Iterable[str] = (),
     ) -> None:
         self.store = store
         self.live = live
         self.problem: str | None = None
         self.tail = b""
         self.request = request
+        self._documents = documents
         self._output = _BoundedOutput(live)
         self._timed_out = False
         self._told: RunStatus | None = None
@@ -232,6 +239,7 @@ class Recorder:
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
+        self._mask_files()
         results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
@@ -244,6 +252,26 @@ class Recorder:
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
+
+    def _mask_files(self) -> None:
+        """Mask what the tests left; where something packed holds a secret, say so."""
+        if not self.request.redact:
+            return
+        from bundler.scanning import is_packed, scan
+
+        live, ours = self.live, bundle.DERIVED | {bundle.ENVIRONMENT, *self._documents}
+        counts = mask_files(live.directory, live.masker, ours)
+        left = [
+            path.relative_to(live.directory).as_posix()
+            for path in files_below(live.directory, ours)
+            if is_packed(path) and next(scan(path, live.masker), None)
+        ]
+        for name in left:
+            words = f"{name} is packed and holds a secret, which is not masked"
+            data = {"warning": "SecretLeft", "message": words}
+            live.append("Warning", category="log", level="WARN", message=words, data=data)
+        redaction = Redaction(masked_in_files=dict(sorted(counts.items())), left=left)
+        live.manifest = msgspec.structs.replace(live.manifest, redaction=redaction)
 
     def _status(self, ending: Ending) -> RunStatus | None:
         """How the runner says that the run ended, unless it ended otherwise."""
@@ -340,7 +368,7 @@ def begin(
     for name, content in documents.items():
         atomic.write(directory / name, content)
     live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
-    return Recorder(request, store, live, env)
+    return Recorder(request, store, live, env, documents)
 
 
 def probe_settings(recorder: Recorder, probe_path: Path) -> str:

@@ -17,13 +17,19 @@ from bundler import probe
 _LOST = re.compile(r"(?:^|[\s=\"'])\*\*\*(?:$|[\s\"'])|://\*\*\*@")
 
 _masking = probe.load_masking()
+_MARK = re.compile(_masking.MARK.decode("ascii"))
 
 UNMASKED = "BUNDLE_NO_REDACT"
 """The variable by which a test process knows that `--no-redact` was given."""
 
 
 class Stream(Protocol):
-    """Masks bytes that come in pieces."""
+    """Masks bytes that come in pieces.
+
+    `found` has (offset, line, size, rule) of every secret so far; lines count from 1.
+    """
+
+    found: list[tuple[int, int, int, str]]
 
     def feed(self, piece: bytes) -> bytes:
         """Return what can be written by now; what may be part of a secret is held back."""
@@ -59,12 +65,8 @@ class Masker(Protocol):
         """Return one line of JSON without its secrets."""
         ...
 
-    def stream(self) -> Stream:
+    def stream(self, same_size: bool = False) -> Stream:
         """Return what masks bytes that come in pieces."""
-        ...
-
-    def partial(self, data: bytes) -> int:
-        """Return where a secret may begin of which the end is still to come; else the length."""
         ...
 
 
@@ -89,6 +91,21 @@ def masker_of_this_process(environment: Mapping[str, str]) -> Masker:
 def counted(data: bytes) -> dict[str, int]:
     """Return how often each rule has left its mark in some bytes."""
     return dict(_masking.counted(data))
+
+
+def restored(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[list[str], str | None]:
+    """Return the words of a recorded command with the values of variables in place of their marks.
+
+    And the first word with a mark whose value is not known, or None.
+    """
+    known = {_masking.rule_of(name): value for name, value in environment.items()}
+    words, lost = [], None
+    for word in argv:
+        unknown = _MARK.sub(lambda mark: "" if mark[1] in known else mark[0], word)
+        if lost is None and (_MARK.search(unknown) or holds_masked_option(unknown)):
+            lost = word
+        words.append(_MARK.sub(lambda mark: known.get(mark[1], mark[0]), word))
+    return words, lost
 
 
 def holds_masked_option(word: str) -> bool:

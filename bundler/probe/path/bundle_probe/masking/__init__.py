@@ -18,16 +18,18 @@ of an option is `***` in the command itself.
 from __future__ import annotations
 
 from .command_words import redact_argv, redact_words, secrets_of_argv, strip_userinfo
-from .masker import OFF, Masker, counted
-from .secret_values import secrets_of_environment
+from .masker import MARK, OFF, Masker, counted
+from .secret_values import rule_of, secrets_of_environment
 
 __all__ = [
+    "MARK",
     "OFF",
     "Masker",
     "counted",
     "masker_of",
     "redact_argv",
     "redact_words",
+    "rule_of",
     "secrets_of_argv",
     "secrets_of_environment",
     "strip_userinfo",

@@ -23,9 +23,8 @@ LONGEST_LINE = 1 << 20
 
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*m")
 _OPEN_ESCAPE = re.compile(rb"\x1b(?:\[[0-9;:]*)?\Z")
-_MARK = re.compile(
-    rb"\*\*\*(\$[A-Za-z0-9_]+|%s)\*\*\*" % b"|".join(n.encode() for n in (OPTION, *shapes.NAMES))
-)
+MARK = rb"\*\*\*(\$[A-Za-z0-9_]+|%s)\*\*\*" % "|".join((OPTION, *shapes.NAMES)).encode("ascii")
+_MARK = re.compile(MARK)
 
 
 class Masker:
@@ -84,9 +83,9 @@ class Masker:
             return self.mask(line, same_size=True)
         return masked + b"\n" if line.endswith(b"\n") else masked
 
-    def stream(self):
+    def stream(self, same_size=False):
         """Return what masks bytes that come in pieces."""
-        return Stream(self)
+        return Stream(self, same_size)
 
     def partial(self, data):
         """Return where a secret may begin of which the end is still to come; else the length."""
@@ -127,11 +126,19 @@ class Masker:
 
 
 class Stream:
-    """Masks bytes that come in pieces: what may be the beginning of a secret is held back."""
+    """Masks bytes that come in pieces: what may be the beginning of a secret is held back.
 
-    def __init__(self, masker):
+    `found` has (offset, line, size, rule) of every secret so far, until somebody takes them out;
+    lines count from 1.
+    """
+
+    def __init__(self, masker, same_size=False):
+        self.found = []
         self._masker = masker
+        self._same_size = same_size
         self._held = b""
+        self._offset = 0
+        self._line = 1
 
     def feed(self, piece):
         """Return what can be written by now."""
@@ -145,13 +152,20 @@ class Stream:
         if len(data) - until > shapes.MOST_HELD:
             until = len(data)
         self._held = data[until:]
-        whole = [one for one in found if one[1] <= until]
-        return _replaced(data[:until], whole) if whole else data[:until]
+        return self._passed(data[:until], [one for one in found if one[1] <= until])
 
     def flush(self):
         """Return the rest: nothing comes after it."""
         rest, self._held = self._held, b""
-        return self._masker.mask(rest)
+        return self._passed(rest, self._masker.find(rest))
+
+    def _passed(self, data, found):
+        for begin, end, rule in found:
+            line = self._line + data.count(b"\n", 0, begin)
+            self.found.append((self._offset + begin, line, end - begin, rule))
+        self._offset += len(data)
+        self._line += data.count(b"\n")
+        return _replaced(data, found, self._same_size) if found else data
 
 
 def counted(data):

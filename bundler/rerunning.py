@@ -150,10 +150,10 @@ def unmasked(argv: Sequence[str], env: Mapping[str, str], run_id: str) -> list[s
     words, lost = restored(argv, env)
     if lost is None:
         return words
-    short, known = run_id[:8], shlex.join(argv)
+    short, known = run_id[:8], one_line(shlex.join(argv))
     raise UsageError(
         f"the command of run {short} had a secret in it that is not known here: {one_line(lost)}",
-        hint=f"Type it yourself: `bundle run -R {short} -- {one_line(known)}`, with the real value.",
+        hint=f"Type it: `bundle run -R {short} -- {known}`, with the value in place of its mark.",
     )
 
 

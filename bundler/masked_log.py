@@ -18,6 +18,9 @@ from bundler.redaction import Masker, Stream
 OUTPUTS = frozenset({"TestOutput", "RunOutput"})
 _IDENTITY = ("session", "occurrence", "attempt", "stream", "phase")
 
+_CUT = b"..."
+"""What stands for a cut: what is left of a secret on either side of it is masked as well."""
+
 Key = tuple[object, ...]
 
 
@@ -46,7 +49,12 @@ class MaskedOutputs:
         """Return the masked bytes of a piece of output. Raises ValueError where it holds none."""
         raw = text_bytes(data)
         stream = self._streams.setdefault(_key(event, data), self._masker.stream())
-        content = stream.feed(raw)
+        if data.get("omitted_bytes"):
+            content = stream.feed(_CUT + raw).removeprefix(_CUT)
+        else:
+            content = stream.feed(raw)
+        if self._ends.get(offset):
+            return (content + stream.feed(_CUT) + stream.flush()).removesuffix(_CUT)
         return content + stream.flush() if offset in self._ends else content
 
 
@@ -81,9 +89,9 @@ def _events(log: EventLog) -> Iterator[tuple[int, Event]]:
                 continue
 
 
-def _ends(events: Iterable[tuple[int, Event]]) -> set[int]:
-    """Return where each stream ends, or is cut before its next piece."""
-    ends: set[int] = set()
+def _ends(events: Iterable[tuple[int, Event]]) -> dict[int, bool]:
+    """Return the last piece of each stream, and those before a cut, which are True."""
+    ends: dict[int, bool] = {}
     last: dict[Key, int] = {}
     for offset, event in events:
         if event.event in OUTPUTS:
@@ -93,9 +101,9 @@ def _ends(events: Iterable[tuple[int, Event]]) -> set[int]:
                 continue
             key = _key(event, data)
             if data.get("omitted_bytes") and key in last:
-                ends.add(last[key])
+                ends[last[key]] = True
             last[key] = offset
-    return ends | set(last.values())
+    return dict.fromkeys(last.values(), False) | ends
 
 
 def _key(event: Event, data: dict[str, Any]) -> Key:

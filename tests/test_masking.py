@@ -36,6 +36,9 @@ def ways(secret: str) -> list[bytes]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
         json.dumps(json.dumps(secret))[3:-3],
         repr(secret)[1:-1],
+        repr(repr(secret))[2:-2],
+        json.dumps(repr(repr(secret)))[3:-3],
+        secret.encode("unicode_escape").decode(),
         quote(secret),
         quote(secret, safe=""),
         quote_plus(secret),
@@ -71,6 +74,21 @@ def test_what_stands_around_a_value_is_kept(masker: Masker, around: str) -> None
 def test_colour_inside_a_value_does_not_hide_it(masker: Masker) -> None:
     coloured = f"\x1b[1mtoken {SECRET[:5]}\x1b[31m{SECRET[5:]}\x1b[0m end".encode()
     assert masker.mask(coloured) == b"\x1b[1mtoken ***$API_TOKEN***\x1b[31m\x1b[0m end"
+
+
+@pytest.mark.parametrize(
+    ("shown", "masked"),
+    [
+        ("assert 'kX7-canar...zR4mW2' == ''", "assert '***$API_TOKEN***...***$API_TOKEN***' == ''"),
+        ("assert 'kX7-ca…", "assert '***$API_TOKEN***…"),
+        ("assert 'kX7-c... and 4mW2", "assert 'kX7-c... and 4mW2"),
+        ("canary...and more", "canary...and more"),
+    ],
+)
+def test_what_a_runner_has_left_of_a_value_is_masked(
+    masker: Masker, shown: str, masked: str
+) -> None:
+    assert masker.mask(shown.encode()) == masked.encode()
 
 
 def test_where_two_values_overlap_nothing_of_either_is_left() -> None:

@@ -7,7 +7,9 @@ It stands alone (standard library, Python 3.9 and later, nothing of the rest of 
     command_words.py   the values of options that look secret, user-info in URLs
     shapes.py          tokens of known services, private keys, JSON Web Tokens, `://user:word@`
 
+    runs.py            where text reads like a token
     needles.py         where any of many values stands in some bytes
+    fragments.py       what a test runner has left of a value that it cut
     masker.py          putting a mark in its place: bytes, text, JSON, a stream in pieces
 
 A mark says which rule struck, and never the value: `***$API_TOKEN***` stood in that variable,

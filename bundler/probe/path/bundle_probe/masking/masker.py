@@ -15,8 +15,9 @@ from collections import Counter
 
 from . import runs, shapes
 from .command_words import OPTION
+from .fragments import Fragments
 from .needles import Needles
-from .secret_values import forms
+from .secret_values import forms, shown_forms
 
 LONGEST_LINE = 1 << 20
 """A line of a log is no longer; marks may be longer than what they stand for."""
@@ -34,6 +35,9 @@ class Masker:
         self.secrets = secrets
         self._needles = Needles(
             {form: rule for value, rule in secrets.items() for form in forms(value)}
+        )
+        self._fragments = Fragments(
+            {shown: rule for value, rule in secrets.items() for shown in shown_forms(value)}
         )
         self._by_shape = by_shape
         self._is_off = not secrets and not by_shape
@@ -104,7 +108,7 @@ class Masker:
 
     def _find(self, data):
         found_runs = runs.find(data)
-        found = self._needles.find(data, found_runs)
+        found = self._needles.find(data, found_runs) + self._fragments.find(data)
         if self._by_shape:
             found += shapes.find(data, found_runs)
         return found

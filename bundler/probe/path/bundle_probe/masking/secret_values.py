@@ -70,13 +70,22 @@ def is_worth_hiding(value):
 
 def forms(value):
     """Return every way in which a value is looked for, as bytes of at least eight each."""
-    found = set()
-    for line in value.splitlines():
-        for begin in range(0, len(line), LONGEST):
-            piece = line[begin : begin + LONGEST].strip()
-            if len(piece) >= SHORTEST:
-                found.update(_written(piece))
+    found = {form for piece in _pieces(value) for form in _written(piece)}
     return {form for form in found if len(form) >= SHORTEST}
+
+
+def shown_forms(value):
+    """Return a value as a test runner shows it: as it is, and as its repr."""
+    texts = [piece.decode("utf-8", "surrogateescape") for piece in _pieces(value)]
+    shown = {form for text in texts for form in (text, _python(text), _python(text, "'"))}
+    return {form.encode("utf-8", "surrogateescape") for form in shown}
+
+
+def _pieces(value):
+    """Return the parts of a value that are secrets, each by itself, as bytes."""
+    lines = (line.strip() for line in value.splitlines())
+    parts = (line[at : at + LONGEST] for line in lines for at in range(0, len(line), LONGEST))
+    return [part.encode("utf-8", "surrogateescape") for part in parts if len(part) >= SHORTEST]
 
 
 def _is_address(name, value):
@@ -86,26 +95,39 @@ def _is_address(name, value):
     return os.path.isabs(value) and os.path.exists(value)
 
 
-def _written(text):
-    """Yield a text as it is, and as URLs, JSON, Python, HTML and base64 have it."""
-    raw = text.encode("utf-8", "surrogateescape")
+def _written(raw):
+    """Yield a piece as it is, and as JSON, Python, URLs, HTML and base64 have it."""
+    text = raw.decode("utf-8", "surrogateescape")
     texts = {text}
-    for _ in range(2):  # JSON inside JSON
-        texts.update({json.dumps(one)[1:-1] for one in texts})
-        texts.update({json.dumps(one, ensure_ascii=False)[1:-1] for one in texts})
-    texts.add(repr(text)[1:-1])
-    texts.add(repr(raw)[2:-1])
-    texts.add(html.escape(text))
-    texts.add(html.escape(text, quote=False))
-    for safe in ("", "/"):
-        texts.add(quote(raw, safe=safe))
-    texts.add(quote_plus(raw))
-    texts.update({re.sub("%..", lambda found: found[0].lower(), one) for one in texts})
+    for _ in range(_NESTED):
+        texts.update([escaped(one) for one in texts for escaped in _ESCAPED])
+    texts.update([html.escape(text), html.escape(text, quote=False), repr(raw)[2:-1]])
+    urls = {quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)}
+    texts.update(urls, [re.sub("%..", lambda escape: escape[0].lower(), one) for one in urls])
     yield from (one.encode("utf-8", "surrogateescape") for one in texts)
     for alignment in range(3):
         inner = _base64(raw, alignment)
         yield inner
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _python(text, quote_mark=""):
+    """Return a text as `repr` shows it between quotes of that kind."""
+    shown = (one if one in "'\"" else repr(one)[1:-1] for one in text)
+    inner = "".join(shown)
+    return inner.replace(quote_mark, "\\" + quote_mark) if quote_mark else inner
+
+
+_NESTED = 3
+"""A log is JSON; what a test prints may be JSON that holds the repr of something."""
+
+_ESCAPED = (
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    lambda text: _python(text, "'"),
+    _python,
+    lambda text: text.encode("unicode_escape", "surrogatepass").decode("ascii"),
+)
 
 
 def _base64(raw, alignment):

@@ -34,7 +34,7 @@ from bundler.manifest import (
 from bundler.masked_files import files_below, mask_files
 from bundler.masked_log import MaskedOutputs
 from bundler.recording import Recording
-from bundler.redaction import OFF, UNMASKED, Stream, masked_command, masker_of, redact_argv
+from bundler.redaction import OFF, UNMASKED, Stream, masked_command, redact_argv
 from bundler.results import Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge
@@ -343,7 +343,7 @@ def begin(
     """
     run_id = str(uuid.uuid4())
     argv = [as_text(word) for word in request.argv]
-    masker = masker_of(env, argv) if request.redact else OFF
+    argv, masker = masked_command(argv, env) if request.redact else (argv, OFF)
     manifest = RunManifest(
         format=Format(),
         run_id=run_id,
@@ -352,7 +352,7 @@ def begin(
         seed_imposed=request.seed_imposed,
         created_at=_now(),
         command=Command(
-            argv=masked_command(argv, env) if request.redact else argv,
+            argv=argv,
             cwd=masker.text(as_text(str(request.cwd))),
             runner=request.runner,
             project=masker.text(as_text(str(store.project))),

@@ -119,13 +119,16 @@ def strip_userinfo(text: str) -> str:
     return stripped
 
 
-def masked_command(argv: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the words of a command as they are recorded.
+def masked_command(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[list[str], Masker]:
+    """Return the words of a command as they are recorded, and what masks its secrets elsewhere.
 
     What stands in a variable is marked with its name, so that a rerun can put it back.
     """
-    words = list(map(masker_of(environment).text, argv))
-    return list(map(masker_of(environment, argv).text, redact_argv(words)))
+    known = masker = masker_of(environment)
+    if _masking.secrets_of(environment, argv) != known.secrets:
+        masker = masker_of(environment, argv)
+    words = redact_argv(list(map(known.text, argv)))
+    return list(map(masker.text, words)), masker
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:

@@ -77,6 +77,9 @@ SUITE = dedent(
     def test_raises():
         raise RuntimeError("refused: " + CANARY + ODD)
 
+    def test_says_more_than_is_kept():
+        raise RuntimeError((CANARY + " ") * 20_000)
+
     def test_warns():
         warnings.warn("old: " + CANARY + " " + ODD)
 

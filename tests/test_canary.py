@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from builders import a_manifest
 from canary import CANARY, ODD, SECRETS, SUITE, holds, leaks, leaks_in
 from command_line import BUNDLE, Place, place
 
 from bundler import bundle
+from bundler.redaction import masker_of
 from bundler.store import Store
 
 PYTEST = (*BUNDLE[:1], "-m", "pytest", "-p", "no:cacheprovider")
@@ -32,7 +34,7 @@ def recorded(tmp_path: Path, *options: str, words: tuple[str, ...] = ()) -> Plac
     subprocess.run(remote, cwd=here.project, check=True)
     ended = here.bundle("run", *options, "--", *PYTEST, *WORDS, *words, **MORE)
     assert ended.code == 1, ended.stderr
-    assert len(here.latest().results.tests) == 17
+    assert len(here.latest().results.tests) == 18
     return here
 
 
@@ -182,6 +184,40 @@ def log_of(here: Place) -> bytes:
     logs = list(here.store.rglob("*/test_it.py")) or list(here.store.glob("*/*/events.ndjson"))
     started = b"".join(log.read_bytes() for log in logs)
     return started if b'"TestStarted","test_id":"test_it.py::test_waits"' in started else b""
+
+
+def test_what_the_wrapper_notes_is_masked(tmp_path: Path) -> None:
+    live = bundle.begin(tmp_path, a_manifest(), started_ns=0, masker=masker_of(SECRETS))
+    live.append("Warning", category="log", message=f"no {CANARY}", data={"message": ODD})
+    assert leaks(tmp_path) == []
+    live.close()
+
+
+def test_a_packed_file_that_holds_a_secret_is_named(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", SUITE.partition("@pytest")[0] + PACKED)
+    assert here.bundle("run", "--", *PYTEST, **SECRETS).code == 0
+    redaction = here.latest().manifest.redaction
+    assert redaction is not None
+    assert redaction.left == ["artifacts/page.gz", "artifacts/trace.zip"]
+    assert "left in packed files: artifacts/page.gz" in here.bundle("show").stdout
+    assert [one for one in leaks(here.store) if "artifacts/" not in one] == []
+    found = here.bundle("scan", **SECRETS)
+    assert "artifacts/trace.zip/inner/a.txt:1: byte 0: the value of API_TOKEN" in found.stdout
+    assert "artifacts/page.gz:1: byte 0: the value of API_TOKEN" in found.stdout
+
+
+PACKED = """
+def test_packs():
+    import zipfile
+    place = bundle() / "artifacts"
+    place.mkdir(exist_ok=True)
+    (place / "page.gz").write_bytes(gzip.compress(CANARY.encode()))
+    (place / "clean.gz").write_bytes(gzip.compress(b"clean"))
+    with zipfile.ZipFile(place / "trace.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("clean.txt", "clean")
+        archive.writestr("inner/a.txt", CANARY)
+"""
 
 
 def test_a_command_that_cannot_be_started_is_masked_as_well(tmp_path: Path) -> None:

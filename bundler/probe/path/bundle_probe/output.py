@@ -30,7 +30,7 @@ def pieces(content, room, _secrets=SECRETS):
         raw, is_text = content.encode("utf-8"), True
     except UnicodeEncodeError:
         raw, is_text = content.encode("utf-8", "surrogatepass"), False
-    raw = _secrets.masker.mask(raw)
+    raw = _secrets.masker.mask(raw, cut=False)
     omitted = max(0, len(raw) - room)
     if not omitted:
         yield from _chunks(raw, is_text, 0)

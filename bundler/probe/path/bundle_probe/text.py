@@ -26,9 +26,9 @@ class Secrets:
 
     def learn(self, environment, argv):
         """Mask the secrets of an environment and of a command from now on, if they are new."""
-        masker = masking.masker_of(environment, argv)
-        if self.masker is masking.OFF or masker.secrets != self.masker.secrets:
-            self.masker = masker
+        secrets = masking.secrets_of(environment, argv)
+        if self.masker is masking.OFF or secrets != self.masker.secrets:
+            self.masker = masking.Masker(secrets)
             self.ids = {}
 
 

@@ -32,12 +32,16 @@ __all__ = [
     "redact_argv",
     "redact_words",
     "rule_of",
-    "secrets_of_argv",
-    "secrets_of_environment",
+    "secrets_of",
     "strip_userinfo",
 ]
 
 
+def secrets_of(environment, argv=()):
+    """Return `{value: rule}` for the secrets of an environment and of the words of a command."""
+    return {**secrets_of_argv(argv), **secrets_of_environment(environment)}
+
+
 def masker_of(environment, argv=()):
     """Return what masks the secrets of an environment and of the words of a command."""
-    return Masker({**secrets_of_argv(argv), **secrets_of_environment(environment)})
+    return Masker(secrets_of(environment, argv))

@@ -17,7 +17,7 @@ from . import runs, shapes
 from .command_words import OPTION
 from .fragments import Fragments
 from .needles import Needles
-from .secret_values import forms, shown_forms
+from .secret_values import forms
 
 LONGEST_LINE = 1 << 20
 """A line of a log is no longer; marks may be longer than what they stand for."""
@@ -36,23 +36,24 @@ class Masker:
         self._needles = Needles(
             {form: rule for value, rule in secrets.items() for form in forms(value)}
         )
-        self._fragments = Fragments(
-            {shown: rule for value, rule in secrets.items() for shown in shown_forms(value)}
-        )
+        self._fragments = Fragments(secrets)
         self._by_shape = by_shape
         self._is_off = not secrets and not by_shape
 
-    def find(self, data):
-        """Return (begin, end, rule) for every secret in some bytes, in order, none overlapping."""
+    def find(self, data, cut=True):
+        """Return (begin, end, rule) for every secret in some bytes, in order, none overlapping.
+
+        `cut` is whether what is left of one beside an ellipsis counts.
+        """
         if self._is_off:
             return []
         if b"\x1b" in data and _COLOUR.search(data):
-            return _merged(self._find_in_colour(data))
-        return _merged(self._find(data))
+            return _merged(self._find_in_colour(data, cut))
+        return _merged(self._find(data, cut))
 
-    def mask(self, data, same_size=False):
+    def mask(self, data, same_size=False, cut=True):
         """Return bytes without their secrets; the same object where there are none."""
-        found = self.find(data)
+        found = self.find(data, cut)
         return _replaced(data, found, same_size) if found else data
 
     def text(self, text):
@@ -106,16 +107,18 @@ class Masker:
             held = min(held, shapes.partial(plain))
         return tail + (_place(places, held) if held < len(plain) else len(rest))
 
-    def _find(self, data):
-        found_runs = runs.find(data)
-        found = self._needles.find(data, found_runs) + self._fragments.find(data)
+    def _find(self, data, cut):
+        found_runs = runs.find(data, self._needles.run)
+        found = self._needles.find(data, found_runs)
+        if cut:
+            found += self._fragments.find(data)
         if self._by_shape:
             found += shapes.find(data, found_runs)
         return found
 
-    def _find_in_colour(self, data):
+    def _find_in_colour(self, data, cut):
         plain, places = _without_colour(data)
-        for begin, end, rule in self._find(plain):
+        for begin, end, rule in self._find(plain, cut):
             yield _place(places, begin), _place(places, end - 1) + 1, rule
 
     def _field(self, name, value):

@@ -1,10 +1,10 @@
 """Where any of many values stands in some bytes, at a cost that hardly depends on how many.
 
 A value that holds a run (`runs.py`) is looked for only where the text has one: of a run in the
-text, every sixteenth four bytes are looked up in a table of all that can stand there. The values
-without a run are short. A few are searched for one by one; many are looked up in the same way, but
-all over the text: a value of n bytes that stands anywhere covers four that begin at a multiple of
-n - 3.
+text, four bytes in every eight or sixteen are looked up in a table of all that can stand there. The
+values without a run are short. A few are searched for one by one; many are looked up in the same
+way, but all over the text: a value of n bytes that stands anywhere covers four that begin at a
+multiple of n - 3.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from bisect import bisect_right
 
 from . import runs
 
-_STRIDE = 16
 _STRIDES = (8, 4)
 _LOOK_UP_NS = 30
 _SEARCH_NS = 0.35
@@ -22,21 +21,22 @@ _SEARCH_NS = 0.35
 
 
 class Needles:
-    """Values to be found, `{value: rule}`."""
+    """Values to be found, `{value: rule}`; each long one holds a run of the length `run`."""
 
     def __init__(self, rules):
         self._rules = rules
         self._sorted = sorted(rules)
         self._firsts = frozenset(needle[0] for needle in rules)
         self._longest = max(map(len, rules), default=0)
+        held = {needle: runs.longest(needle) for needle in self._sorted}
+        rows = [span[1] - span[0] for span in held.values() if span]
+        self.run = min([runs.LENGTH, *rows])
+        self._run_stride = 16 if self.run >= 19 else 8
         self._in_runs = {}
-        short = []
-        for needle in self._sorted:
-            run = runs.ONE.search(needle)
-            if run:
-                _add(self._in_runs, needle, run.start(), _STRIDE)
-            else:
-                short.append(needle)
+        for needle, span in held.items():
+            if span:
+                _add(self._in_runs, needle, span[0], self._run_stride)
+        short = [needle for needle, span in held.items() if not span]
         self._stride = min(_STRIDES, key=lambda one: _cost(short, one))
         if len(short) * _SEARCH_NS <= _cost(short, self._stride):
             self._stride = runs.LENGTH  # one by one
@@ -57,7 +57,7 @@ class Needles:
                 found += self._looked_up(self._everywhere, data, places)
         if self._in_runs:
             for begin, end in found_runs:
-                places = range(begin, end - 3, _STRIDE)
+                places = range(begin, end - 3, self._run_stride)
                 found += self._looked_up(self._in_runs, data, places)
         return found
 

@@ -35,6 +35,9 @@ _WHO_AND_WHERE = (
     "SHELL", "TMPDIR", "TEMP", "LANG", "TERM", "PATH",
 )  # fmt: skip
 _ADDRESS = re.compile(r"https?://[^\s@]*")
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")
+"""What is written like this in JSON, Python, HTML and URLs alike."""
+
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -97,7 +100,11 @@ def _is_address(name, value):
 
 def _written(raw):
     """Yield a piece as it is, and as JSON, Python, URLs, HTML and base64 have it."""
+    yield from _in_base64(raw)
     text = raw.decode("utf-8", "surrogateescape")
+    if _PLAIN.fullmatch(text):
+        yield raw
+        return
     texts = {text}
     for _ in range(_NESTED):
         texts.update([escaped(one) for one in texts for escaped in _ESCAPED])
@@ -105,6 +112,9 @@ def _written(raw):
     urls = {quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)}
     texts.update(urls, [re.sub("%..", lambda escape: escape[0].lower(), one) for one in urls])
     yield from (one.encode("utf-8", "surrogateescape") for one in texts)
+
+
+def _in_base64(raw):
     for alignment in range(3):
         inner = _base64(raw, alignment)
         yield inner

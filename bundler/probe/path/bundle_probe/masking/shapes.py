@@ -52,8 +52,11 @@ NAMES = (*_TOKENS, "private-key", "url")
 
 def find(data, found_runs):
     """Return (begin, end, rule) for everything that looks like a secret, in no order."""
-    found = [token for begin, end in found_runs for token in _tokens(data, begin, end)]
-    if _KEY in data:
+    found = []
+    for begin, end in found_runs:
+        if end - begin >= runs.LENGTH:
+            found += _tokens(data, begin, end)
+    if found_runs and _KEY in data:  # its body is one run after the other
         found += _keys(data)
     if b"@" in data:
         found += _userinfo(data)

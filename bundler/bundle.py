@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bundler import archive, atomic, test_bundles
+from bundler import archive, atomic
 from bundler import manifest as manifest_document
 from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, NotARecording
@@ -44,9 +44,9 @@ from bundler.manifest import (
     summary_document,
     to_document,
 )
-from bundler.masked_files import mask_files
+from bundler.masked_files import mask_files, mask_names
 from bundler.names import safe_path
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
 from bundler.redaction import OFF, OPTION, Masker, counted, holds_masked_option, masker_of
 from bundler.results import Results, Status
 from bundler.status import judge
@@ -297,12 +297,9 @@ def _masked_files(directory: Path, manifest: RunManifest) -> RunManifest:
     redaction = manifest.redaction
     if redaction is None or not redaction.on:
         return manifest
-    derived = {
-        path.relative_to(directory).as_posix()
-        for path in directory.glob(f"{test_bundles.FOLDER}/*/*/*")
-        if test_bundles.is_derived(path.relative_to(directory).as_posix())
-    }
-    counts = mask_files(directory, masker_of(os.environ), DERIVED | {ENVIRONMENT} | derived)
+    masker, ours = masker_of(os.environ), DERIVED | {ENVIRONMENT}
+    counts = Counter(name=mask_names(directory, masker, ours))
+    counts += mask_files(directory, masker, ours)
     redaction = msgspec.structs.replace(redaction, masked_in_files=dict(sorted(counts.items())))
     return msgspec.structs.replace(manifest, redaction=redaction)
 
@@ -458,13 +455,8 @@ def member_of(recording: Recording, name: str) -> str | None:
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    opening = getattr(files, "open", None)
-    with path.open("xb") as target:
-        if opening is None:
-            target.write(files[name])
-            return
-        with opening(name) as source:
-            shutil.copyfileobj(source, target)
+    with path.open("xb") as target, opened(files, name) as source:
+        shutil.copyfileobj(source, target)
 
 
 def pack(path: Path, target: Target) -> RunManifest:

@@ -7,13 +7,14 @@ the bundles of tests whose id held a secret move to where the masked id has them
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 
 from bundler import __version__, atomic, bundle, test_bundles
 from bundler.manifest import Redaction, RunManifest, encode_document, parse_manifest, to_document
-from bundler.masked_files import mask_files
+from bundler.masked_files import mask_files, mask_names
 from bundler.masked_log import masked_lines
 from bundler.recording import Recording
 from bundler.redaction import Masker, redact_argv
@@ -36,7 +37,8 @@ def write_masked_copy(recording: Recording, directory: Path, masker: Masker) -> 
         folder = "/".join(name.split("/")[:3])
         kept = moved.get(folder, folder) + name[len(folder) :]
         bundle.keep(recording.files, name, directory / (kept if own else f"source/{kept}"))
-    counts = mask_files(directory, masker, bundle.DERIVED)
+    counts = Counter(name=mask_names(directory, masker, bundle.DERIVED))
+    counts += mask_files(directory, masker, bundle.DERIVED)
     if any(map(test_bundles.is_derived, recording.files)):
         test_bundles.write(directory, masked)
     before = manifest.redaction or Redaction()

@@ -31,12 +31,21 @@ def mask_files(directory: Path, masker: Masker, ours: frozenset[str]) -> Counter
     counts: Counter[str] = Counter()
     for path in list(files_below(directory, ours)):
         counts += mask_file(path, masker)
+    return counts
+
+
+def mask_names(directory: Path, masker: Masker, ours: frozenset[str]) -> int:
+    """Rename every file and directory whose name holds a secret; return how many these were.
+
+    Raises OSError.
+    """
+    renamed = 0
     for path in sorted(directory.rglob("*"), key=lambda one: -len(one.parts)):
         masked = masker.text(path.name)
         if masked != path.name and path.relative_to(directory).as_posix() not in ours:
-            counts["name"] += 1
             path.rename(_free(path.with_name(_NOT_IN_A_NAME.sub("_", masked).strip("_"))))
-    return counts
+            renamed += 1
+    return renamed
 
 
 def files_below(directory: Path, ours: frozenset[str]) -> Iterator[Path]:

@@ -31,7 +31,7 @@ from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
 from bundler.escapes import one_line
-from bundler.execution import Execution, last_lines, leave, record, runner_name, tidy
+from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import Command, encode_document
 from bundler.recorder import SELECTION, Request
 from bundler.recording import Recording
@@ -46,8 +46,8 @@ from bundler.rerun import (
     rerun_exit_code,
     selection_document,
 )
-from bundler.results import Results
-from bundler.runners import Runner, Selection, called, runner_of
+from bundler.results import COMMAND_RUNNER, Results
+from bundler.runners import Runner, Selection, called, configured
 from bundler.runners import nextest as nextest_runner
 from bundler.runners import pytest as pytest_runner
 from bundler.scope import applicable_scope
@@ -68,6 +68,7 @@ class Start:
     not_applied: tuple[str, ...] = ()
     added: int = 0
     temporary: Path | None = None
+    results: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def how_to_start(
         command = parent.manifest.command
         argv = command.argv[: len(command.argv) - command.added]
         argv = unmasked(argv, env, parent.manifest.run_id)
-        return Start(argv, "its own command", _existing(Path(command.cwd), store))
+        cwd = _existing(Path(command.cwd), store)
+        return Start(argv, "its own command", cwd, results=tuple(command.results))
     if parent.manifest.command.runner != "pytest":
         return _by_its_runner(parent, store, env, configured)
     cwd = _same_place(parent, store)
@@ -131,7 +133,8 @@ def _by_its_runner(
     if last is not None:
         argv = last.argv[: len(last.argv) - last.added]
         argv = unmasked(argv, env, parent.manifest.run_id)
-        return Start(argv, "the last run recorded here", _existing(Path(last.cwd), store))
+        cwd = _existing(Path(last.cwd), store)
+        return Start(argv, "the last run recorded here", cwd, results=tuple(last.results))
     runner = called(command.runner)
     if runner is None or not runner.COMMAND:
         raise UsageError(
@@ -155,6 +158,22 @@ def unmasked(argv: Sequence[str], env: Mapping[str, str], run_id: str) -> list[s
         f"the command of run {short} had a secret in it that is not known here: {one_line(lost)}",
         hint=f"Type it: `bundle run -R {short} -- {known}`, with the value in place of its mark.",
     )
+
+
+def names_a_command(
+    parent: Recording, store: Store, words: Sequence[str], configuration: Configuration
+) -> bool:
+    """Whether words after `--` are the command itself, not more words for one that is known.
+
+    They are where a runner knows them as its own, or where the run is not from here, nothing else
+    says what starts it, and they do not begin with an option.
+    """
+    if not words or is_local(parent, store):
+        return False
+    if configured.choose(words, configuration.runners) is not None:
+        return True
+    known = called(parent.manifest.command.runner) or configuration.command
+    return not known and not words[0].startswith("-")
 
 
 def is_local(recording: Recording, store: Store) -> bool:
@@ -192,20 +211,29 @@ def _carry_out(
     fix_hash: bool | None,
 ) -> int:
     parent = rerun.parent
-    runner = runner_of(rerun.start.argv)
+    start = rerun.start
+    runner = configured.choose(start.argv, configuration.runners, start.results)
     file_of = pytest_file if runner is None else runner.file_of
-    results = own_results(parent, runner, rerun.start.cwd)
+    results = own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
     for line in _first_lines(rerun, chain.state):
         ui.status(line)
-    request = _request(rerun)
+    request = replace(_request(rerun), runner=COMMAND_RUNNER if runner is None else runner.NAME)
+    if runner is None and results.is_plain_command and not planned.expected:
+        ui.status("bundle: nothing is outstanding")
+        return 0
     selection = None if runner is None else _select(ui, runner, rerun, planned, results)
     if selection is not None:
         if not selection.commands:
             ui.status("bundle: nothing is outstanding" if not planned.expected else _NONE)
             return 5 if planned.expected else 0
-        request = replace(request, selected=selection.commands, left_out=planned.deselect)
+        request = replace(
+            request,
+            selected=selection.commands,
+            left_out=planned.deselect,
+            lines=selection.lines,
+        )
     execution = record(
         ui,
         request,
@@ -243,15 +271,13 @@ def _select(
     ui: Ui, runner: Runner, rerun: Rerun, planned: Plan, results: Results
 ) -> Selection | None:
     """Select what is outstanding, and say what that cannot keep."""
-    if rerun.order is not Order.FAILED and not runner.KEEPS_ORDER:
-        ui.status(f"bundle: --order {rerun.order} has no effect: {runner.NOT_KEPT}")
-    elif runner.NOT_KEPT:
-        ui.status(f"bundle: {runner.NOT_KEPT}")
+    selection = runner.select(rerun.start.argv, planned.expected, results)
+    if runner.NOT_KEPT:
+        in_vain = rerun.order is Order.WORKER or (rerun.order is Order.FULL and selection is None)
+        order = f"--order {rerun.order} has no effect: " if in_vain else ""
+        ui.status(f"bundle: {order}{runner.NOT_KEPT}")
     if rerun.order is Order.FULL:
         return None
-    if not planned.expected:
-        return Selection(())
-    selection = runner.select(rerun.start.argv, planned.expected, results)
     if selection is not None:
         _list(ui, "cannot be selected", selection.refused)
         if selection.inexact:
@@ -322,10 +348,10 @@ def _request(rerun: Rerun) -> Request:
         cwd=rerun.start.cwd,
         seed=manifest.seed,
         seed_imposed=manifest.seed_imposed,
-        runner=runner_name(argv),
         parent=manifest.run_id,
         added=rerun.start.added,
         redact=rerun.redact,
+        results=rerun.start.results,
     )
 
 

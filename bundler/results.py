@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundler.events import Event
+from bundler.events import RUN_EVENTS, Event
 from bundler.verdicts import BAD as BAD
 from bundler.verdicts import NOT_PASSING as NOT_PASSING
 from bundler.verdicts import RED as RED
 from bundler.verdicts import Status as Status
 from bundler.verdicts import Verdict as Verdict
+
+COMMAND_RUNNER = "command"
+"""The runner of a session whose one test is the command itself: what the run printed is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,13 @@ class Results:
     complete: bool = False
 
     @property
+    def is_plain_command(self) -> bool:
+        """Whether nothing is known of the run but what its command printed, and how it ended."""
+        if any(one.info.get("runner") != COMMAND_RUNNER for one in self.sessions):
+            return False
+        return bool(self.sessions) or not (self.tests or self.collection)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many tests have each verdict; those with none are left out."""
         counts: dict[str, int] = {}
@@ -227,6 +237,7 @@ class Folding:
     def __init__(self) -> None:
         self.results = Results()
         self.by_key: dict[TestKey, TestResult] = {}
+        self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
 
@@ -238,7 +249,7 @@ class Folding:
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
-            if event.test_id is not None:
+            if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
         try:
@@ -251,13 +262,17 @@ class Folding:
         for key in self.results.collected:
             if key not in self.by_key:
                 self.results.tests.append(TestResult(*key))
+        for test in self.results.tests:
+            session = self.sessions.get(test.session)
+            runner = session.info.get("runner") if session else None
+            if runner == COMMAND_RUNNER and test.attempts:
+                test.attempts[-1].output_offsets = self.results.run_output_offsets
         return self.results
 
     def _count_own(self, test_id: str) -> None:
-        for test in reversed(self.results.tests):
-            if test.test_id == test_id:
-                test.own_events += 1
-                return
+        test = self.latest.get(test_id)
+        if test is not None:
+            test.own_events += 1
 
     def run_started(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.results.started = data
@@ -357,6 +372,7 @@ class Folding:
         if test is None:
             test = self.by_key[key] = TestResult(*key, seed=event.seed)
             self.results.tests.append(test)
+            self.latest[event.test_id] = test
         return test
 
     def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:

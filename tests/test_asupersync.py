@@ -15,9 +15,8 @@ from asupersync_samples import bundles, members, read, seed_of, tree, truth, vec
 
 from bundler import archive, bundle
 from bundler.errors import HostileRecording, NotARecording
-from bundler.events import Event, encode_line
+from bundler.events import RUN_EVENTS, Event, encode_line
 from bundler.formats import asupersync
-from bundler.formats.asupersync_lines import RUN_EVENTS
 from bundler.recording import Recording
 from bundler.results import TestResult, Verdict
 from bundler.schema import event_validator

@@ -104,6 +104,8 @@ def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> S
         else f"binary_id(={_quoted(binary)})"
         for binary, _, name in known
     ]
+    if not test_ids:
+        return Selection(())
     return Selection(((*words, "-E", " | ".join(filters), *rest),))
 
 

@@ -39,7 +39,7 @@ SUITE = dedent(
     CANARY, ODD = os.environ["API_TOKEN"], os.environ["DB_PASSWORD"]
     BOTH = [CANARY, ODD]
 
-    def bundle():
+    def run_directory():
         run = os.environ.get("BUNDLE_RUN_ID", "none")
         found = glob.glob(os.path.join(os.environ["BUNDLE_STORE"], "*", f"*-{run}"))
         return Path(found[0]) if found else None
@@ -106,7 +106,7 @@ SUITE = dedent(
         assert 0
 
     def test_files():
-        place = bundle()
+        place = run_directory()
         if place is None:
             return
         place = place / "artifacts" / ("of-" + CANARY)
@@ -117,9 +117,14 @@ SUITE = dedent(
         (place / "binary.bin").write_bytes(b"\\0\\1" + CANARY.encode() + b"\\0" + ODD.encode())
         (place / ("named-" + CANARY + ".txt")).write_text("x")
 
+    def test_fixture(bundle):
+        bundle.log("Said", "message " + CANARY, odd=ODD)
+        bundle.attach(("text " + CANARY).encode(), CANARY + ".txt")
+        bundle.check("equal " + CANARY, CANARY, ODD)
+
     def test_harness():
         from bundler.testing import TestContext, TestHarness
-        place = bundle()
+        place = run_directory()
         context = TestContext(test_id="of " + CANARY, seed=1)
         with TestHarness(context, base=place and place / "harness") as harness:
             harness.log("Said", "message " + CANARY, data={"odd": ODD, CANARY: 1})

@@ -34,7 +34,7 @@ def recorded(tmp_path: Path, *options: str, words: tuple[str, ...] = ()) -> Plac
     subprocess.run(remote, cwd=here.project, check=True)
     ended = here.bundle("run", *options, "--", *PYTEST, *WORDS, *words, **MORE)
     assert ended.code == 1, ended.stderr
-    assert len(here.latest().results.tests) == 18
+    assert len(here.latest().results.tests) == 19
     return here
 
 
@@ -210,7 +210,7 @@ def test_a_packed_file_that_holds_a_secret_is_named(tmp_path: Path) -> None:
 PACKED = """
 def test_packs():
     import zipfile
-    place = bundle() / "artifacts"
+    place = run_directory() / "artifacts"
     place.mkdir(exist_ok=True)
     (place / "page.gz").write_bytes(gzip.compress(CANARY.encode()))
     (place / "clean.gz").write_bytes(gzip.compress(b"clean"))

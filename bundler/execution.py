@@ -77,6 +77,8 @@ def _record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
+    if not request.redact:
+        ui.status(f"bundle: {recorder.NOT_REDACTED}")
 
     def invoke(argv: list[str]) -> process.Exit:
         return _invoke(ui, recording, argv, child, configuration)

@@ -16,7 +16,8 @@ import sys
 
 import pytest
 
-from .text import Seeds, shown, test_id
+from . import masking
+from .text import SECRETS, Seeds, shown, test_id
 
 _NAME = "bundle"
 _MARK = "bundle(subsystem, invariant): the part under test, and what has to hold, for its bundle"
@@ -139,6 +140,9 @@ def load_writer():
         module = importlib.util.module_from_spec(found)
         sys.modules[name] = module
         found.loader.exec_module(module)
+    if SECRETS.masker is masking.OFF and "BUNDLE_NO_REDACT" not in os.environ:
+        SECRETS.learn(dict(os.environ), ())  # nothing is recorded; what a test writes is masked
+    importlib.import_module(f"{name}.masking").Masking.masker = SECRETS.masker
     return importlib.import_module(f"{name}.fixture")
 
 

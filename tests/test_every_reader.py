@@ -43,6 +43,8 @@ OF_EACH = [
     FIXTURES / "junit" / "pytest-xunit1.xml",
     FIXTURES / "junit" / "nextest.xml",
     FIXTURES / "reportlog" / "many.jsonl",
+    FIXTURES / "libtest" / "nextest-plus.json",
+    FIXTURES / "ctrf" / "pytest-json-ctrf.json",
 ]
 HELD = {  # what a writer says of a verdict that it has no word for
     "junit": {Verdict.XPASSED: Verdict.PASSED},
@@ -267,6 +269,16 @@ FIELDS: dict[str, dict[str, list[Any]]] = {
         "sections": [[["Captured stdout call", "x"]]],
         "start": [1e9],
         "context": [{"msg": "x", "kwargs": {}}],
+    },
+    "bundler.formats.libtest_reader": {
+        "type": ["suite", "test", "bench", "report"],
+        "event": ["started", "ok", "failed", "ignored", "timeout"],
+        "name": ["a", "a#2", "c::b$a", "c::b@stress-1$a#3"],
+        "exec_time": [0.5, "0.5s"],
+        "stdout": ["x"],
+        "message": ["m"],
+        "reason": ["time limit exceeded"],
+        "median": [1],
     },
 }
 

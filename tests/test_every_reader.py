@@ -332,7 +332,18 @@ def a_long_report_log() -> Iterator[bytes]:
             )
 
 
-@pytest.mark.parametrize("lines", [a_long_report, a_long_go_log, a_long_report_log])
+def a_long_libtest_log() -> Iterator[bytes]:
+    yield b'{"type":"suite","event":"started","test_count":1}\n'
+    for number in range(TESTS):
+        name = b'"name":"tests::t%d"' % number
+        yield b'{"type":"test","event":"started",%s}\n' % name
+        printed = b"printed %d " % number * 800
+        yield b'{"type":"test","event":"ok",%s,"exec_time":0.1,"stdout":"%s"}\n' % (name, printed)
+
+
+@pytest.mark.parametrize(
+    "lines", [a_long_report, a_long_go_log, a_long_report_log, a_long_libtest_log]
+)
 def test_memory_grows_with_the_tests_and_not_with_what_they_printed(
     lines: Callable[[], Iterator[bytes]], tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -439,6 +440,29 @@ def test_no_value_in_a_log_makes_another_error_than_ours(
         return
     assert fold(recording.events()) == recording.results
     assert recording.damaged_lines == []
+
+
+def test_memory_grows_with_the_tests_and_not_with_what_they_printed(tmp_path: Path) -> None:
+    tests = 3000
+
+    def many(lines: list[bytes]) -> list[bytes]:
+        of_one = [line for line in lines if b"prints_kilobytes" in line]
+        names = (b"test_%d" % number for number in range(tests))
+        made = [line.replace(b"prints_kilobytes", name) for name in names for line in of_one]
+        return [lines[0], *made, lines[-1]]
+
+    path = with_log(tmp_path, many)
+    tracemalloc.start()
+    try:
+        recording = open_path(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    ran = [test for test in recording.results.tests if test.attempts]
+    size = sum(len(line.content) for line in recording.log.lines())
+    assert (len(ran), size > 60 << 20) == (tests, True)
+    # 8 MiB of the log stay in memory before it goes to a file; a test takes about a kilobyte.
+    assert peak < (16 << 20) + tests * 1500 + (4 << 20)
 
 
 def test_an_event_that_nextest_has_yet_to_think_of_passes_through(tmp_path: Path) -> None:

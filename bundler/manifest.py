@@ -34,7 +34,8 @@ class Format(msgspec.Struct, frozen=True):
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was run, where: the words as given, the directory, the runner that was recognised.
 
-    The last `added` words narrowed a rerun; a rerun of that rerun leaves them out again.
+    The last `added` words narrowed a rerun; a rerun of that rerun leaves them out again. `results`
+    are the patterns of the JUnit XML that the command leaves.
     """
 
     argv: list[str]
@@ -42,6 +43,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     runner: str = "command"
     project: str | None = None
     added: int = 0
+    results: list[str] = []
 
 
 class Parent(msgspec.Struct, frozen=True):

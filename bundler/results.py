@@ -11,50 +11,17 @@ import contextlib
 import gc
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from bundler.events import Event
+from bundler.events import RUN_EVENTS, Event
+from bundler.verdicts import BAD as BAD
+from bundler.verdicts import NOT_PASSING as NOT_PASSING
+from bundler.verdicts import RED as RED
+from bundler.verdicts import Status as Status
+from bundler.verdicts import Verdict as Verdict
 
-
-class Verdict(StrEnum):
-    """What became of a test in a run. All but the last three are also outcomes of an attempt."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    ERRORED = "errored"
-    SKIPPED = "skipped"
-    XFAILED = "xfailed"
-    XPASSED = "xpassed"
-    TIMED_OUT = "timed_out"
-    CRASHED = "crashed"
-    FLAKY = "flaky"  # failed, then passed
-    UNFINISHED = "unfinished"  # started, never finished
-    NOT_RUN = "not_run"  # collected, never started
-
-
-BAD = frozenset({Verdict.FAILED, Verdict.ERRORED, Verdict.TIMED_OUT, Verdict.CRASHED})
-"""The outcomes of an attempt that did not go well."""
-
-RED = BAD | {Verdict.UNFINISHED}
-"""The verdicts that make a run red; `not_run` is unknown rather than red."""
-
-NOT_PASSING = RED | {Verdict.NOT_RUN}
-
-
-class Status(StrEnum):
-    """How a run ended."""
-
-    RUNNING = "running"
-    PASSED = "passed"
-    FAILED = "failed"
-    NO_TESTS = "no_tests"
-    COLLECTION_FAILED = "collection_failed"
-    USAGE_ERROR = "usage_error"
-    INTERNAL_ERROR = "internal_error"
-    NOT_STARTED = "not_started"  # the command could not be started
-    CANCELLED = "cancelled"  # somebody stopped it: Ctrl-C, SIGTERM, pytest.exit
-    INTERRUPTED = "interrupted"  # it vanished in the middle
+COMMAND_RUNNER = "command"
+"""The runner of a session whose one test is the command itself: what the run printed is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +183,13 @@ class Results:
     complete: bool = False
 
     @property
+    def is_plain_command(self) -> bool:
+        """Whether nothing is known of the run but what its command printed, and how it ended."""
+        if any(one.info.get("runner") != COMMAND_RUNNER for one in self.sessions):
+            return False
+        return bool(self.sessions) or not (self.tests or self.collection)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many tests have each verdict; those with none are left out."""
         counts: dict[str, int] = {}
@@ -263,6 +237,7 @@ class Folding:
     def __init__(self) -> None:
         self.results = Results()
         self.by_key: dict[TestKey, TestResult] = {}
+        self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
 
@@ -274,7 +249,7 @@ class Folding:
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
-            if event.test_id is not None:
+            if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
         try:
@@ -287,13 +262,17 @@ class Folding:
         for key in self.results.collected:
             if key not in self.by_key:
                 self.results.tests.append(TestResult(*key))
+        for test in self.results.tests:
+            session = self.sessions.get(test.session)
+            runner = session.info.get("runner") if session else None
+            if runner == COMMAND_RUNNER and test.attempts:
+                test.attempts[-1].output_offsets = self.results.run_output_offsets
         return self.results
 
     def _count_own(self, test_id: str) -> None:
-        for test in reversed(self.results.tests):
-            if test.test_id == test_id:
-                test.own_events += 1
-                return
+        test = self.latest.get(test_id)
+        if test is not None:
+            test.own_events += 1
 
     def run_started(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.results.started = data
@@ -393,6 +372,7 @@ class Folding:
         if test is None:
             test = self.by_key[key] = TestResult(*key, seed=event.seed)
             self.results.tests.append(test)
+            self.latest[event.test_id] = test
         return test
 
     def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:

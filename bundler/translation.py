@@ -73,7 +73,8 @@ class Translation:
     """A recording in the making. `source` is hashed for the run id, and left at its start.
 
     `run_id` is for a format that has one of its own; `files` are what the recording keeps beside
-    its events. Every method raises OutputError where there is no room for the events.
+    its events. `tell` is given each event as it comes, in place of the file: of a run that is going
+    on. Every method raises OutputError where there is no room for the events.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Translation:
         runner: str = "command",
         run_id: str | None = None,
         files: Mapping[str, bytes] = _NO_MEMBERS,
+        tell: Callable[[Event], None] | None = None,
     ) -> None:
         self.where = where
         self.runner = runner
@@ -93,6 +95,7 @@ class Translation:
         self.problems: list[str] = []
         self.clock_us = 0
         self._files = files
+        self._tell = tell
         self._log = Spool(where)
         self._folding = Folding()
         self._sessions = 0
@@ -316,7 +319,7 @@ class Translation:
             self._started = {"argv": words, "cwd": str(cwd or ""), "started_at": str(started_at)}
             self._seed = event.seed
         self._begin()
-        self._folding.take(self._log.append(line.rstrip(b"\n") + b"\n"), event)
+        self._append(line.rstrip(b"\n") + b"\n", event)
         return event
 
     # The end
@@ -435,7 +438,13 @@ class Translation:
             ),
             data,
         )
-        self._folding.take(self._log.append(line), known, data)
+        self._append(line, known, data)
+
+    def _append(self, line: bytes, event: Event, data: dict[str, Any] | None = None) -> None:
+        if self._tell is not None:
+            self._tell(decode_line(line))
+        else:
+            self._folding.take(self._log.append(line), event, data)
 
 
 def digest_of(source: IO[bytes] | Members) -> str:

@@ -18,6 +18,7 @@ from command_line import place
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bundler import limits
 from bundler.errors import BundleError, DamagedRecording, HostileRecording, TooNewRecording
 from bundler.formats import junit
 from bundler.formats.nextest_statuses import failure_of, outcome_of, run_status_of
@@ -492,13 +493,11 @@ def test_an_output_that_is_missing_is_said_once(tmp_path: Path) -> None:
 def test_a_log_that_names_one_output_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bundler.formats import nextest_outputs
-
     def again(lines: list[bytes]) -> list[bytes]:
         [long] = [one for one in lines if b"prints_kilobytes" in one and b'"test-finished"' in one]
         return lines[:-1] + [long] * 12 + lines[-1:]
 
-    monkeypatch.setattr(nextest_outputs, "TOTAL_BYTES", 200_000)
+    monkeypatch.setattr(limits, "_chosen", limits.Limits(total_bytes=200_000))
     with pytest.raises(HostileRecording, match="the outputs of all tests: over the limit total"):
         open_path(with_log(tmp_path, again))
 

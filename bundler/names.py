@@ -54,14 +54,6 @@ def check_name(component: str) -> str:
     return component
 
 
-def safe_path(path: str) -> str:
-    """Return a stranger's path as one under which a file can be written anywhere.
-
-    A component that is safe stays as it is; another one becomes a readable part and a digest.
-    """
-    return "/".join(_safe_component(component) for component in path.split("/"))
-
-
 def name_problem(component: str) -> str:
     """Return the rule that the name of a file to be made in a bundle breaks, or the empty text."""
     if not _SAFE.fullmatch(component):
@@ -73,6 +65,14 @@ def name_problem(component: str) -> str:
     if RESERVED.fullmatch(component):
         return "is reserved on Windows"
     return ""
+
+
+def safe_path(path: str) -> str:
+    """Return a stranger's path as one under which a file can be written anywhere.
+
+    A component that is safe stays as it is; another one becomes a readable part and a digest.
+    """
+    return "/".join(_safe_component(component) for component in path.split("/"))
 
 
 def path_problem(path: str) -> str:

@@ -26,7 +26,7 @@ from bundler.archive import Members
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 from bundler.eventlog import decompressed
 from bundler.formats import HEAD_BYTES, READERS, Reader
-from bundler.limits import Limits
+from bundler.limits import Limits, in_force
 from bundler.names import shown
 from bundler.recording import Recording
 from bundler.results import collector_paused
@@ -56,7 +56,7 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
 
 
 def _read_stream(stream: IO[bytes], where: str, path: Path | None) -> Recording:
-    limits = Limits()
+    limits = in_force()
     head = _head(stream)
     if looks_like_zip(head):
         again = path if path is not None and stream.seekable() else _rejoined(head, stream)

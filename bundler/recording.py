@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from bundler.eventlog import EventLog
 from bundler.events import Event, decode_line, text_bytes
+from bundler.limits import in_force, over
 from bundler.manifest import RunManifest
 from bundler.results import Results, fold
 
@@ -59,18 +60,24 @@ class Recording:
     damaged_lines: list[DamagedLine] = field(default_factory=list)
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        """Yield every readable event with its offset; note the lines that are not."""
+        """Yield every readable event with its offset; note the lines that are not.
+
+        Raises HostileRecording where these are too many.
+        """
         damaged: list[DamagedLine] = []
+        most = in_force().damaged_lines
         for line in self.log.lines():
-            if line.problem:
-                damaged.append(DamagedLine(line.offset, line.problem))
-                continue
+            why = line.problem
             try:
-                event = decode_line(line.content)
+                event = None if why else decode_line(line.content)
             except ValueError as error:
-                damaged.append(DamagedLine(line.offset, str(error)))
+                event, why = None, str(error)
+            if event is not None:
+                yield line.offset, event
                 continue
-            yield line.offset, event
+            damaged.append(DamagedLine(line.offset, why))
+            if len(damaged) > most:
+                raise over("damaged_lines", most, f"{self.where}: the event log")
         self.damaged_lines = damaged
 
     @cached_property

@@ -237,6 +237,7 @@ class Folding:
     def __init__(self) -> None:
         self.results = Results()
         self.by_key: dict[TestKey, TestResult] = {}
+        self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
 
@@ -269,10 +270,9 @@ class Folding:
         return self.results
 
     def _count_own(self, test_id: str) -> None:
-        for test in reversed(self.results.tests):
-            if test.test_id == test_id:
-                test.own_events += 1
-                return
+        test = self.latest.get(test_id)
+        if test is not None:
+            test.own_events += 1
 
     def run_started(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.results.started = data
@@ -372,6 +372,7 @@ class Folding:
         if test is None:
             test = self.by_key[key] = TestResult(*key, seed=event.seed)
             self.results.tests.append(test)
+            self.latest[event.test_id] = test
         return test
 
     def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:

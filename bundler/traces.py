@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bundler.errors import NotARecording
-from bundler.limits import Limits
+from bundler.limits import in_force
 from bundler.recording import opened
 
 if TYPE_CHECKING:  # the modules of traces are loaded when there is one
@@ -32,7 +32,7 @@ def trace_at(name: str) -> Trace | None:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
     from bundler.formats.trace import read_trace
 
-    Limits().check("member_bytes", size, f"{path} has {size} bytes")
+    in_force().check("member_bytes", size, f"{path} has {size} bytes")
     return read_trace(path, where=str(path))
 
 

@@ -45,6 +45,7 @@ def verify(recording: Recording) -> list[Finding]:
     """Return everything that is wrong with a run bundle; nothing is wrong with an empty list.
 
     A live run, and one whose recorder vanished, is not wrong for being unsealed or unfinished.
+    Raises HostileRecording where the log is over a limit, before any event is looked at closely.
     """
     findings = [Finding("bundle", problem) for problem in recording.problems]
     findings += _members(recording)
@@ -115,20 +116,29 @@ def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
 
 
 def _log(recording: Recording) -> Iterator[Finding]:
-    misfits = 0
+    complete, misfits = recording.results.complete, 0
     for offset, event in recording.events():
-        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
-        check = event_validator(event.event)
-        if not check.is_valid(document):
+        problem = _misfit(event)
+        if problem is not None:
             misfits += 1
             if misfits <= MOST_FINDINGS_OF_A_KIND:
-                problem = next(check.iter_errors(document)).message[:200]
-                yield Finding("events", f"byte {offset}: {event.event} does not fit: {problem}")
+                where = f"byte {offset}: {event.event}"
+                yield Finding("events", f"{where} does not fit: {problem[:200]}")
     for damaged in recording.damaged_lines[:MOST_FINDINGS_OF_A_KIND]:
         yield Finding("events", f"byte {damaged.offset}: a line that is {damaged.why}")
     ended = recording.manifest.status.state not in (Status.RUNNING, Status.INTERRUPTED)
-    if ended and not recording.results.complete:
+    if ended and not complete:
         yield Finding("events", "the log does not end as a complete run does: events are lost")
+
+
+def _misfit(event: Event) -> str | None:
+    """Return why an event does not fit the schema of its name, None where it does."""
+    try:
+        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
+    except ValueError as error:  # a number out of range, text that is no UTF-8
+        return str(error)
+    check = event_validator(event.event)
+    return None if check.is_valid(document) else next(check.iter_errors(document)).message
 
 
 def _as_dict(event: Event) -> dict[str, object]:

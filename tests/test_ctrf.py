@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from command_line import place
 from round_trip import again, everything, printed, verdicts, written
@@ -20,9 +18,6 @@ from bundler.results import Verdict
 from bundler.store import open_path
 
 FIXTURES = Path(__file__).parent / "fixtures"
-SCHEMA = os.environ.get("BUNDLE_TEST_CTRF_SCHEMA", "")
-"""The schema of the npm package `ctrf` (src/ctrf-schema-*.json), where it is at hand."""
-
 TEXT: set[type] = {str}
 NUMBER: set[type] = {int}
 OBJECT: set[type] = {dict}
@@ -67,7 +62,7 @@ def read(tests: list[Any], **results: Any) -> Recording:
 
 
 def recordings() -> list[Recording]:
-    names = ("weather", "stress", "rerun", "no-sea", "fail-fast", "no-tests")
+    names = ("weather", "stress", "rerun", "no-sea", "fail-fast", "no-tests", "gale")
     return [everything(), *(open_path(FIXTURES / "nextest" / f"{name}.zip") for name in names)]
 
 
@@ -89,14 +84,6 @@ def fits(found: dict[str, Any], known: dict[str, set[type]], required: set[str])
     assert all(type(value) in known[key] for key, value in found.items())
     assert found["status"] in STATUSES
     assert all(isinstance(one, str) for key in ("stdout", "suite") for one in found.get(key, ()))
-
-
-@pytest.mark.skipif(not SCHEMA, reason="BUNDLE_TEST_CTRF_SCHEMA names no schema of CTRF")
-def test_every_document_fits_the_schema_of_ctrf() -> None:
-    schema = json.loads(Path(SCHEMA).read_text())
-    validator = jsonschema.Draft7Validator(schema, format_checker=jsonschema.FormatChecker())
-    for recording in recordings():
-        validator.validate(document(recording))
 
 
 def test_the_summary_counts_what_the_tests_are() -> None:

@@ -21,22 +21,22 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe", "verdicts"),
+    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
     ("documents", "names", "limits", "events", "seeds", "times"),
     ("testing",),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
-    ("rerun", "tree", "retention"),  # pure decisions
+    ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
     ("chain", "scope"),
     ("repro", "divergence", "environment_difference", "comparison"),
-    ("sighting",),
+    ("sighting", "repro_progress"),
     ("zip_records", "directory_reader"),
     ("zip_reader", "zip_writer"),
     ("archive",),
     ("atomic", "redaction"),
     ("git", "machine"),
-    ("environment", "kinds"),
+    ("environment", "kinds", "dropped_files"),
     ("runner_tables",),
     ("configuration",),
     ("places",),
@@ -63,13 +63,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.asupersync_events",),
     ("formats.junit_marks",),
     ("formats.*",),
-    ("opening", "trace_view", "traces", "own_events"),
+    ("opening", "trace_view", "traces", "own_events", "suite_bundles"),
     ("store",),
     ("pruning",),
     ("runners",),
     ("runners.process",),
     ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
-    ("runners.maven",),
+    ("runners.python", "runners.report"),
+    ("runners.javascript", "runners.maven"),
     ("runners.*",),
     ("runners.configured",),
     ("look", "pager", "filters"),
@@ -79,8 +80,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("naming", "test_listing"),
     ("recorder",),
     ("execution",),
-    ("rerunning",),
+    ("rerunning", "unseen"),
     ("reproduction",),
+    ("circumstances",),
     ("repro_report",),
     ("commands",),
     ("commands.*",),
@@ -91,7 +93,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 # Packages that are one thing to everybody else: what is inside may import what else is inside.
-CLOSED = ("probe", "runners.process", "testing")
+CLOSED = ("probe", "reporters", "runners.process", "testing")
 
 # Libraries that take long to load are imported inside the functions that use them, but here.
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}

@@ -97,6 +97,23 @@ def test_an_iteration_of_a_stress_run_is_an_occurrence() -> None:
     assert [one.occurrence for one in occurrences] == [1, 2]
 
 
+def test_a_name_may_look_like_an_attempt_or_an_iteration() -> None:
+    """A test that started under a name is of that name, whatever stands at its end."""
+    recording = read(
+        '{"type":"suite","event":"started"}',
+        '{"type":"test","event":"started","name":"c::b$a#2"}',
+        '{"type":"test","event":"ok","name":"c::b$a#2"}',
+        '{"type":"test","event":"started","name":"c::b$x@stress-7$y"}',
+        '{"type":"test","event":"ok","name":"c::b$x@stress-7$y#3"}',
+        '{"type":"suite","event":"ok"}',
+    )
+    tests = recording.results.tests
+    assert [(one.test_id, one.occurrence, len(one.attempts)) for one in tests] == [
+        ("c::b$a#2", 1, 1),
+        ("c::b$x@stress-7$y", 1, 3),
+    ]
+
+
 def test_a_suite_that_never_ends_was_interrupted() -> None:
     recording = read(
         '{"type":"suite","event":"started","test_count":2}',

@@ -26,7 +26,7 @@ from bundler.formats.asupersync_bundles import (
 )
 from bundler.formats.asupersync_events import BundleTranslation
 from bundler.formats.trace_frames import Cut, Frames, Input
-from bundler.limits import Budget, Limits
+from bundler.limits import Budget, in_force
 from bundler.names import path_problem
 from bundler.recording import Recording
 from bundler.times import UNKNOWN_TIME, rfc3339
@@ -82,7 +82,7 @@ def _in_a_folder(members: Members) -> Members:
         sizes,
         lambda name: _chunks(members, name.removeprefix(folder)),
         where=members.where,
-        budget=Budget(Limits()),
+        budget=Budget(in_force()),
     )
 
 

@@ -18,7 +18,7 @@ import msgspec
 from bundler.archive import Members
 from bundler.errors import DamagedRecording
 from bundler.formats.ctrf_statuses import NOT_COLLECTED, OURS, STATUS, STREAMS
-from bundler.limits import Limits
+from bundler.limits import in_force
 from bundler.manifest import RunStatus
 from bundler.recording import Recording
 from bundler.results import Failure, Status, Verdict
@@ -57,7 +57,7 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
     Its tests are decoded one at a time.
     """
     assert not isinstance(source, Members)
-    limits = Limits()
+    limits = in_force()
     raw = source.read(limits.whole_bytes + 1)
     limits.check("whole_bytes", len(raw), f"{where}, read into memory as a whole")
     source.seek(0)

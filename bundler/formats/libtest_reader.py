@@ -43,7 +43,7 @@ MOST_EARLIER = 10
 
 _EVENTS = {"ok": Verdict.PASSED, "failed": Verdict.FAILED, "ignored": Verdict.SKIPPED}
 _ATTEMPT = re.compile(r"(?P<name>.+)#(?P<attempt>[1-9][0-9]{0,3})", re.DOTALL)
-_STRESS = re.compile(r"@stress-(?P<index>[0-9]{1,9})(?=\$)")
+_STRESS = re.compile(r"(?P<binary>[^$]*)@stress-(?P<index>[0-9]{1,9})(?P<test>\$.*)", re.DOTALL)
 _ABOUT: dict[str, Any] = {
     "runner_version": "",
     "python": "",
@@ -99,7 +99,7 @@ class _Reading:
         elif kind == "suite" and event in ("ok", "failed"):
             self._suite_finished(line, failed=event == "failed")
         elif kind == "test" and event == "started" and isinstance(line.get("name"), str):
-            self._started(line["name"])
+            self._started(*_iteration(line["name"]))
         elif kind == "test" and event in _EVENTS and isinstance(line.get("name"), str):
             self._finished(line, _EVENTS[event])
         elif kind == "bench" and isinstance(line.get("name"), str):
@@ -148,28 +148,35 @@ class _Reading:
     def _is_nextest(self) -> bool:
         return any("$" in name for name in self.seen)
 
-    def _started(self, name: str) -> Execution:
+    def _started(self, test_id: str, occurrence: int | None) -> tuple[str, int]:
+        """Begin a test; return which of those that are open it is."""
         self.known = True
         session = self.session or self._begin()
-        test_id, _attempt, occurrence = _parts(name)
-        if occurrence is None:
-            occurrence = self.seen.get(test_id, 0) + 1
-            self.seen[test_id] = occurrence
-        else:
-            self.seen[test_id] = max(occurrence, self.seen.get(test_id, 0))
+        seen = self.seen.get(test_id, 0)
+        occurrence = occurrence or seen + 1
+        self.seen[test_id] = max(occurrence, seen)
         execution = Execution(session, test_id, occurrence=occurrence)
         self.open[test_id, occurrence] = (execution, self.out.clock_us)
         self.out.test_started(execution, order=self.order)
         self.order += 1
-        return execution
+        return test_id, occurrence
+
+    def _ended(self, name: str) -> tuple[Execution, int, int]:
+        """What is open of a test that ends: its first attempt, when it began, how many it had.
+
+        `a#2` is a second attempt of `a`, unless a test of that very name has started.
+        """
+        test_id, occurrence = _iteration(name)
+        key, attempt = (test_id, occurrence or self.seen.get(test_id, 1)), 1
+        if key not in self.open:
+            test_id, attempt = _attempt(test_id)
+            key = (test_id, occurrence or self.seen.get(test_id, 1))
+        if key not in self.open:
+            key = self._started(test_id, occurrence)
+        return *self.open.pop(key), attempt
 
     def _finished(self, line: dict[str, Any], outcome: Verdict) -> None:
-        test_id, attempt, occurrence = _parts(line["name"])
-        occurrence = occurrence or self.seen.get(test_id, 1)
-        if (test_id, occurrence) not in self.open:
-            self._started(line["name"])
-            occurrence = self.seen.get(test_id, 1) if "@" not in line["name"] else occurrence
-        execution, started_us = self.open.pop((test_id, occurrence))
+        execution, started_us, attempt = self._ended(line["name"])
         execution = self._earlier(execution, attempt)
         call_us = microseconds(_number(line.get("exec_time")))
         self.out.clock_us = max(self.out.clock_us, started_us + (call_us or 0))
@@ -211,22 +218,24 @@ class _Reading:
         words = [str(line.get(name, ""))[:40] for name in ("type", "event")]
         event = "".join(word.capitalize() for word in words if word.isalpha())
         name = line.get("name")
-        test_id = _parts(name)[0] if isinstance(name, str) else None
+        test_id = _iteration(name)[0] if isinstance(name, str) else None
         known = {key: value for key, value in line.items() if key not in ("type", "event", "name")}
         known |= {"session": self.session} if self.session else {}
         self.out.event(event or "Line", category="libtest", test_id=test_id, data=known)
 
 
-def _parts(name: str) -> tuple[str, int, int | None]:
-    """The test id, the attempt, and in a stress run the occurrence that a name tells."""
-    tried = _ATTEMPT.fullmatch(name)
-    attempt = int(tried["attempt"]) if tried else 1
-    test_id = tried["name"] if tried else name
-    stress = _STRESS.search(test_id)
+def _iteration(name: str) -> tuple[str, int | None]:
+    """The test id, and in a stress run the occurrence that a name tells."""
+    stress = _STRESS.fullmatch(name)
     if stress is None:
-        return test_id, attempt, None
-    whole = test_id[: stress.start()] + test_id[stress.end() :]
-    return whole, attempt, int(stress["index"]) + 1
+        return name, None
+    return stress["binary"] + stress["test"], int(stress["index"]) + 1
+
+
+def _attempt(test_id: str) -> tuple[str, int]:
+    """The test id without the attempt that it tells."""
+    tried = _ATTEMPT.fullmatch(test_id)
+    return (tried["name"], int(tried["attempt"])) if tried else (test_id, 1)
 
 
 def _number(value: object) -> object:

@@ -65,6 +65,8 @@ _TOLD_OTHERWISE = frozenset(
     }
 )
 _NOT_CAPTURED = frozenset({"--no-capture", "--nocapture"})
+_TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
+_BENCHMARK = "benchmark"
 
 
 def recognises(head: bytes) -> bool:
@@ -219,11 +221,16 @@ class _Reader:
             "executable": "",
             "rootdir": root,
             "args": words[2:] if words[1:2] == ["nextest"] else words[1:],
-            "capture": "no" if _NOT_CAPTURED.intersection(words) else "yes",
+            "capture": "no" if mode == _BENCHMARK or self._not_captured(words) else "yes",
             "plugins": {},
             "packages": {},
             **{name.replace("-", "_"): value for name, value in more.items()},
         }
+
+    def _not_captured(self, words: list[str]) -> bool:
+        variables = self.run.get("env-vars")
+        said = variables.get("NEXTEST_NO_CAPTURE") if isinstance(variables, dict) else None
+        return said in _TRUE or not _NOT_CAPTURED.isdisjoint(words)
 
     # Tests
 

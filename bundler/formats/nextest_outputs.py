@@ -17,10 +17,8 @@ from typing import Any, NamedTuple
 
 from bundler.archive import Members
 from bundler.errors import DamagedRecording
-from bundler.limits import Limits, over
+from bundler.limits import in_force, over
 
-WINDOW_BYTES = Limits().window_bytes
-TOTAL_BYTES = Limits().total_bytes
 _CHUNK = 128 * 1024
 _CUT = re.compile(rb"\n\n\.\.\. \[truncated [0-9]{1,19} bytes\] \.\.\.\n\n")
 _STREAMS = ("stdout", "stderr", "output")
@@ -43,7 +41,8 @@ class Outputs:
     def __init__(self, store: Members | None) -> None:
         self.missing: list[str] = []
         self._store = store
-        self._left = TOTAL_BYTES
+        self._limits = in_force()
+        self._left = self._limits.total_bytes
         self._decompressors: dict[str, Any] = {}
 
     def of(self, output: object) -> Iterator[Piece]:
@@ -96,7 +95,7 @@ class Outputs:
             content = self._store.get(f"meta/{dictionary}", b"") if self._store else b""
             self._decompressors[dictionary] = zstandard.ZstdDecompressor(
                 dict_data=zstandard.ZstdCompressionDict(content) if content else None,
-                max_window_size=WINDOW_BYTES,
+                max_window_size=self._limits.window_bytes,
             )
         return self._decompressors[dictionary]
 
@@ -104,7 +103,7 @@ class Outputs:
         self._left -= count
         if self._left < 0:
             what = f"{self._store.where if self._store else ''}: the outputs of all tests"
-            raise over("total_bytes", TOTAL_BYTES, what)
+            raise over("total_bytes", self._limits.total_bytes, what)
 
 
 def around_the_cut(chunks: Iterable[bytes], whole_size: int) -> Iterator[tuple[bytes, int]]:

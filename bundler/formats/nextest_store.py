@@ -35,8 +35,7 @@ from bundler.archive import Members
 from bundler.directory_reader import open_regular
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, TooNewRecording, UnreadableRecording
-from bundler.eventlog import Line, decompressed, split_lines
-from bundler.limits import Limits
+from bundler.eventlog import Line, bounded_lines, decompressed, split_lines, unpacked_log
 
 LOG: Final = "run.log.zst"
 STORE: Final = "store.zip"
@@ -49,7 +48,6 @@ ARCHIVE_MAJOR = 1
 STORE_MAJOR = 2
 MAX_LINE_BYTES = 32 << 20
 INDEX_BYTES = 64 << 20
-TOTAL_BYTES = Limits().total_bytes
 
 
 class Documents:
@@ -152,8 +150,9 @@ def log_lines(members: Members) -> Iterator[Line]:
     position = 0
     try:
         with members.open(LOG) as packed:
-            chunks = decompressed(packed, limit=TOTAL_BYTES, what=LOG)
-            for line in split_lines(chunks, limit=MAX_LINE_BYTES):
+            size = members.size(LOG)
+            lines = split_lines(unpacked_log(packed, size, LOG), limit=MAX_LINE_BYTES)
+            for line in bounded_lines(lines, size, LOG):
                 position = line.offset
                 yield line
     except DamagedRecording as error:

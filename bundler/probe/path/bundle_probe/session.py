@@ -11,6 +11,7 @@ from . import failures, packages, seeding, selection, workers
 from .collection import WORDS, Collection
 from .log import guarded
 from .recorder import Recorder
+from .seeding import DEFAULT
 from .settings import parse
 from .text import clip, shown, test_id
 
@@ -219,8 +220,14 @@ def random_seeds(option):
     if isinstance(randomly, int):
         seeds["randomly"] = str(randomly)
     order = getattr(option, "random_order_seed", None)
-    # Its defaults are of a type of their own: a plain str was asked for.
-    asked = str in (type(order), type(getattr(option, "random_order_bucket", None)))
-    if order is not None and (asked or getattr(option, "random_order_enabled", False)):
-        seeds["random_order"] = shown(order)
+    if isinstance(order, str) and _shuffles(option):
+        seeds["random_order"] = shown(order[len(DEFAULT) :] if order.startswith(DEFAULT) else order)
     return seeds
+
+
+def _shuffles(option):
+    """Whether pytest-random-order is on: it marks a value that nobody asked for."""
+    asked = ("random_order_seed", "random_order_bucket")
+    return getattr(option, "random_order_enabled", False) or not all(
+        str(getattr(option, name, DEFAULT)).startswith(DEFAULT) for name in asked
+    )

@@ -103,6 +103,14 @@ def test_an_attempt_that_says_so_begins_there() -> None:
         assert found == [1, number, number, number]
 
 
+def test_the_first_attempt_may_have_logged_nothing() -> None:
+    mark = encode_line(
+        "AttemptStarted", ts_us=9, category="x", message="", test_id="a", data={"attempt": 2}
+    )
+    made = recording(started("a", 1000), started("a", 5000, 2), own=mark + logged("A", 10))
+    assert said(made) == ["5009 AttemptStarted", "5010 A"]
+
+
 def test_threads_that_log_out_of_order_are_no_new_attempt() -> None:
     own = logged("A", 900, thread=1) + logged("B", 400, thread=2) + logged("C", 901, thread=1)
     made = recording(started("a", 0), started("a", 50_000, 2), own=own)

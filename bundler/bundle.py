@@ -443,13 +443,12 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
 
 
 def member_of(recording: Recording, name: str) -> str | None:
-    """Return what a file of a recording is called now: a foreign one is renamed by `adopt`."""
-    if name in recording.files:
-        return name
-    renamed = (recording.manifest.source or {}).get("renamed")
-    stored = renamed.get(name) if isinstance(renamed, dict) else None
-    stored = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
-    return stored if stored in recording.files else None
+    """Return what a file of a foreign recording is called now: `adopt` renames it."""
+    if MANIFEST in recording.files:
+        renamed = (recording.manifest.source or {}).get("renamed")
+        stored = renamed.get(name) if isinstance(renamed, dict) else None
+        name = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
+    return name if name in recording.files else None
 
 
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:

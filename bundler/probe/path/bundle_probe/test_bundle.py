@@ -99,6 +99,7 @@ class TestBundles:
             os.path.join(self._base(request), fixture.slug(known), f"{seed:016x}"),
             replay_command=f"bundle run --seed {self._root_seed:016x} -- {command}",
             started_ns=attempts.started_ns(item.nodeid) if attempts is not None else None,
+            attempt=attempts.number(item.nodeid) if attempts is not None else 1,
         )
 
     def _base(self, request):

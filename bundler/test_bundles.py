@@ -38,7 +38,6 @@ from bundler.names import slug
 from bundler.recording import Recording
 from bundler.results import RED, Attempt, Failure, TestResult, Verdict
 from bundler.seeds import scenario_seed, show_seed
-from bundler.testing import ReproManifest as OwnManifest
 
 FOLDER = "tests"
 MANIFEST = "manifest.json"
@@ -234,6 +233,8 @@ def _own_assertions(place: Path) -> list[dict[str, Any]]:
 
 def _own_fields(place: Path) -> dict[str, Any]:
     """What only the test itself could say in its manifest."""
+    from bundler.testing import ReproManifest as OwnManifest
+
     found = _own_document(place / MANIFEST)
     try:
         own = OwnManifest.from_document(found) if isinstance(found, dict) else None

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bundler.bundle import settle
 from bundler.errors import UsageError
 from bundler.store import directory_of, open_recording
 from bundler.terminal import Ui
@@ -42,6 +43,8 @@ def command(
                 f"{run} is packed, and only a directory is repaired",
                 hint="Add it to the store with `bundle add`, then repair it there.",
             )
+        for change in settle(directory):
+            ui.status(f"tests: {change}")
         repair(directory)
         ui.status(f"rebuilt what is derived from the log of {directory.name}")
     recording = open_recording(run)

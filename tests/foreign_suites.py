@@ -300,6 +300,7 @@ end
     },
     "spec/a_spec.rb::Outer dies",
     r"[0-9.]+ seconds",
+    environment={"LANG": "C.UTF-8"},
 )
 
 UNITTEST = Suite(
@@ -379,5 +380,58 @@ class A(unittest.TestCase):
     r"in [0-9.]+s",
     ("tests.test_a.A.test_passes", "said by passes\n"),
 )
+
+_ODD_JS = r"""
+test('half \ud800 a character', () => { throw new Error('\ud800'); });
+test('new\nline "q" \u001b[31m :: > é 🎈', () => { throw null; });
+test('string', () => { throw 'just a string'; });
+test('big', () => { throw new Error('x'.repeat(50000)); });
+test('same', () => {});
+test('same', () => { throw new AggregateError([new Error('one')], 'several'); });
+test('environment', () => { if (process.env.BUNDLE_REPORT) throw new Error('it is seen'); });
+"""
+ODD = {
+    "jest": {"package.json": "{}", "a.test.js": _ODD_JS},
+    "vitest": {
+        "package.json": '{"type": "module"}',
+        "a.test.js": f"import {{ test }} from 'vitest';{_ODD_JS}",
+    },
+    "node:test": {"test/a.test.js": f"const test = require('node:test');{_ODD_JS}"},
+    "rspec": {
+        "spec/a_spec.rb": r"""
+RSpec.describe "odd é" do
+  it('bytes') { raise "\xff\xfe".b }
+  it("new\nline") { raise Class.new(StandardError), 'nameless' }
+  it('same') {}
+  it('same') { raise NotImplementedError, "\xff" }
+  it('environment') { expect(ENV['BUNDLE_REPORT']).to be_nil }
+end
+"""
+    },
+    "unittest": {
+        "test_a.py": r"""
+import multiprocessing, os, unittest
+
+class Hidden(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+class A(unittest.TestCase):
+    def test_half(self): raise ValueError("\udc80")
+    def test_hidden(self): raise Hidden
+    def test_exit(self): raise SystemExit
+    def test_several(self): self.addCleanup(self.fail); raise ValueError
+    def test_environment(self):
+        self.assertEqual([one for one in os.environ if "BUNDLE_REPORT" in one], [])
+        self.assertNotIn("reporters", os.environ.get("PYTHONPATH", ""))
+    def test_spawned(self):
+        child = multiprocessing.get_context("spawn").Process(target=os.getpid)
+        child.start()
+        child.join()
+        self.assertEqual(child.exitcode, 0)
+"""
+    },
+}
+"""Tests that are called oddly, fail oddly, and look around them; and how many there are."""
 
 SUITES = (JEST, VITEST, NODE_TEST, RSPEC, UNITTEST)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +14,12 @@ from pathlib import Path
 import pytest
 from command_line import Ended, Place
 from command_line import place as new_place
-from foreign_suites import SUITES, Suite
+from foreign_suites import ODD, SUITES, Suite
 
 from bundler import runners
 from bundler.runners import Invocation
 
+_DEFINED = re.compile(r"^ *(?:test\(|it\(|def test_)", re.MULTILINE)
 SLOW = pytest.mark.slow
 
 
@@ -120,6 +122,24 @@ def test_a_reporter_that_cannot_report_changes_nothing(place: Place, suite: Suit
         assert ended.code == plain.code, told
         assert suite.shown(ended.stdout) == suite.shown(plain.stdout), told
         assert suite.shown(ended.stderr) == suite.shown(plain.stderr), told
+
+
+@every_runner
+def test_odd_names_and_odd_failures_are_recorded_all_the_same(place: Place, suite: Suite) -> None:
+    for name in suite.files:
+        (place.project / name).unlink()
+    suite.lay_out(place, ODD[suite.name])
+    plain = place.run(suite.command, **suite.environment)
+    ended = run(place, suite, "run", "--", *suite.command)
+    assert ended.code == plain.code
+    assert suite.shown(ended.stdout) == suite.shown(plain.stdout)
+    assert "cannot be read" not in ended.stderr
+    assert "interrupted" not in ended.stderr
+    tests = place.latest().results.tests
+    assert len(tests) == sum(len(_DEFINED.findall(text)) for text in ODD[suite.name].values())
+    passed = [one.test_id for one in tests if one.verdict == "passed"]
+    assert any("environment" in one for one in passed)
+    assert len(passed) == 2
 
 
 def with_reporter(place: Place, suite: Suite, told: str) -> Ended:

@@ -6,6 +6,7 @@ Where recording is not possible, the command runs all the same and one line says
 from __future__ import annotations
 
 import contextlib
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.recording import Recording
 from bundler.results import COMMAND_RUNNER, NOT_PASSING, Results, Status, Verdict
-from bundler.runners import Inside, Invocation, Runner, configured, process
+from bundler.runners import Inside, Invocation, Runner, configured, javascript, process, runner_of
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
 from bundler.store import open_store
@@ -158,11 +159,23 @@ def _invoke(
             env=inside.env,
             cwd=request.cwd,
             on_output=recording.output,
-            on_idle=recording.idle,
+            on_idle=_idle(recording, inside),
             show=inside.show,
         )
         _take_in(ui, recording, inside, before)
     return ended
+
+
+def _idle(recording: Recorder, inside: Inside) -> Callable[[], None]:
+    poll = inside.poll
+    if poll is None:
+        return recording.idle
+
+    def both() -> None:
+        recording.idle()
+        poll()
+
+    return both
 
 
 @contextlib.contextmanager
@@ -234,7 +247,7 @@ def last_lines(execution: Execution) -> list[str]:
     short = manifest.run_id[:8]
     lines = []
     if results.is_plain_command:
-        why = pytest_runner.why_unreached(execution.request.argv, execution.output_tail)
+        why = _why_plain(execution)
         lines += [f"bundle: recorded as a plain command: {why}"] if why else []
     if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
         running = while_running(results)
@@ -245,6 +258,17 @@ def last_lines(execution: Execution) -> list[str]:
     total = f"{tests}, {f'{red} not passing' if began else 'none run'}, " if results.tests else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
+
+
+def _why_plain(execution: Execution) -> str | None:
+    """Why nothing of the tests was seen, and what to do; None where that is as it should be."""
+    argv = execution.request.argv
+    why = pytest_runner.why_unreached(argv, execution.output_tail)
+    script = None if why else javascript.script_of(argv, execution.request.cwd)
+    if script is None or runner_of(script) is None:
+        return why
+    words = one_line(shlex.join(script))
+    return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
 
 
 def while_running(results: Results) -> str:

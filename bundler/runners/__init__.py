@@ -29,7 +29,10 @@ from bundler.events import Event
 from bundler.recording import Recording
 from bundler.results import Results, TestResult
 
-RUNNERS = ("pytest", "nextest", "go_test", "cargo_test", "maven", "gradle")
+RUNNERS = (
+    *("pytest", "unittest", "nextest", "go_test", "cargo_test", "maven", "gradle"),
+    *("jest", "vitest", "node_test", "rspec"),
+)
 """In the order in which they are asked whether a command is theirs: modules of this package."""
 
 
@@ -57,13 +60,14 @@ class Inside:
     `show` is given each piece of output with the name of its stream (`stdout`, `stderr`; `terminal`
     where both are one terminal) and returns what the person sees in its place; nothing (`b""`) is
     the end of that stream, and what was held back comes out. None: everything is shown.
-    `recording` is asked when the command has ended, for what was not told on the way; it raises
-    BundleError, OSError.
+    `poll` is called now and then while the command runs. `recording` is asked when it has
+    ended, for what was not told on the way; it raises BundleError, OSError.
     """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     show: Callable[[str, bytes], bytes] | None = None
+    poll: Callable[[], None] | None = None
     recording: Callable[[], Recording | Sequence[Recording] | None] = _nothing
 
 

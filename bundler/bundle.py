@@ -42,7 +42,8 @@ from bundler.manifest import (
     summary_document,
     to_document,
 )
-from bundler.recording import Recording
+from bundler.names import safe_path
+from bundler.recording import Recording, opened
 from bundler.results import Results, Status
 from bundler.status import judge
 from bundler.zip_writer import Target, write_zip
@@ -56,6 +57,10 @@ SUMMARY = "summary.json"
 LOG = "events.ndjson"
 SEALED_LOG = "events.ndjson.zst"
 LOCK = "run.lock"
+SOURCE = "source"
+"""Where the files of a foreign recording lie."""
+
+MOST_PROBLEMS = 100
 NOT_MEMBERS = frozenset({MANIFEST, LOG, LOCK})
 DERIVED = frozenset({MANIFEST, LOG, SEALED_LOG, SUMMARY, LOCK})
 """What is written anew when a recording becomes a bundle."""
@@ -297,7 +302,7 @@ def from_members(
     manifest, document = parse_manifest(members[MANIFEST])
     if manifest.kind != "run":
         raise NotARecording(f"{where} is a {manifest.kind} bundle, not a run bundle")
-    problems: list[str] = []
+    problems = _problems_at_home(manifest)
     log = plain or _open_log(members, manifest, problems)
     recording = Recording(manifest, document, log, members, where, live=live, problems=problems)
     if not live:
@@ -305,6 +310,12 @@ def from_members(
         if manifest.status.state == Status.RUNNING:
             recording.manifest = _ended(recording)
     return recording
+
+
+def _problems_at_home(manifest: RunManifest) -> list[str]:
+    """What was wrong with a foreign recording already when it was taken in."""
+    known = (manifest.source or {}).get("problems")
+    return [one for one in known if isinstance(one, str)] if isinstance(known, list) else []
 
 
 def _open_log(members: archive.Members, manifest: RunManifest, problems: list[str]) -> EventLog:
@@ -333,22 +344,24 @@ def _missing(members: archive.Members, manifest: RunManifest) -> Iterable[str]:
 def _ended(recording: Recording) -> RunManifest:
     """The manifest of a run whose recorder vanished before it could say how the run ended."""
     results = recording.results
-    finished = results.finished
-    if results.complete and finished is not None:
-        status = RunStatus(
-            state=str(finished.get("status", Status.INTERRUPTED)),
-            exit_code=finished.get("exit_code"),
-            signal=finished.get("signal"),
-            reason=finished.get("reason"),
-        )
-    else:
-        status = judge(None, results)
     return msgspec.structs.replace(
         recording.manifest,
-        status=status,
+        status=logged_status(results) or judge(None, results),
         counts=results.counts,
-        duration_us=(finished or {}).get("duration_us", results.last_ts_us),
+        duration_us=(results.finished or {}).get("duration_us", results.last_ts_us),
         log=_log(recording, results, []),
+    )
+
+
+def logged_status(results: Results) -> RunStatus | None:
+    """Return how the run ended by its own log, None where the log does not come to its end."""
+    if not results.complete or results.finished is None:
+        return None
+    return RunStatus(
+        state=str(results.finished.get("status", Status.INTERRUPTED)),
+        exit_code=results.finished.get("exit_code"),
+        signal=results.finished.get("signal"),
+        reason=results.finished.get("reason"),
     )
 
 
@@ -356,15 +369,23 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     """Write any recording into an empty directory as a sealed bundle; `source` says whence it came.
 
     What a run bundle holds beside its log keeps its name; the files of a foreign recording go below
-    `source/`. Raises OSError, and what reading the members raises.
+    `source/`, under a safe name where theirs is none: `source` of the manifest then has it under
+    `renamed`. What was wrong with the recording stays with it, as `problems` there. Raises OSError,
+    and what reading the members raises.
     """
     own = recording.manifest.source is None or MANIFEST in recording.files
     kept = {**(recording.manifest.source or {}), **source}
-    manifest = msgspec.structs.replace(recording.manifest, source=kept, members=[])
+    renamed: dict[str, str] = {}
     for name in recording.files:
-        if name in DERIVED:
+        if own and name in DERIVED:
             continue
-        keep(recording.files, name, directory / name if own else directory / "source" / name)
+        stored = name if own else f"{SOURCE}/{safe_path(name)}"
+        if stored != name and stored != f"{SOURCE}/{name}":
+            renamed[name] = stored
+        keep(recording.files, name, directory / stored)
+    kept |= {"renamed": renamed} if renamed else {}
+    kept |= {"problems": recording.problems[:MOST_PROBLEMS]} if recording.problems else {}
+    manifest = msgspec.structs.replace(recording.manifest, source=kept, members=[])
     with (directory / LOG).open("xb") as file:
         for line in recording.log.lines():
             if not line.problem:
@@ -374,16 +395,21 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
     return seal(directory, manifest)
 
 
+def member_of(recording: Recording, name: str) -> str | None:
+    """Return what a file of a recording is called now: a foreign one is renamed by `adopt`."""
+    if name in recording.files:
+        return name
+    renamed = (recording.manifest.source or {}).get("renamed")
+    stored = renamed.get(name) if isinstance(renamed, dict) else None
+    stored = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
+    return stored if stored in recording.files else None
+
+
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
     """Write a file of a recording; one that may be too large for memory comes as a stream."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    opening = getattr(files, "open", None)
-    with path.open("xb") as target:
-        if opening is None:
-            target.write(files[name])
-            return
-        with opening(name) as source:
-            shutil.copyfileobj(source, target)
+    with path.open("xb") as target, opened(files, name) as source:
+        shutil.copyfileobj(source, target)
 
 
 def pack(path: Path, target: Target) -> RunManifest:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as in typing, whose import a short command can do without
 if TYPE_CHECKING:
     from bundler.terminal import Ui
 

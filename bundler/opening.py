@@ -26,9 +26,10 @@ from bundler.archive import Members
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 from bundler.eventlog import decompressed
 from bundler.formats import HEAD_BYTES, READERS, Reader
-from bundler.limits import Limits
+from bundler.limits import Limits, in_force
 from bundler.names import shown
 from bundler.recording import Recording
+from bundler.results import collector_paused
 from bundler.zip_records import looks_like_zip
 
 _CHUNK = 256 * 1024
@@ -39,7 +40,8 @@ _XZ_MEMORY = 256 << 20
 def read_path(path: Path) -> Recording:
     """Open a file, a directory or a named pipe. Raises OSError, UnreadableRecording."""
     if path.is_dir():
-        return _read_directory(path)
+        with collector_paused():
+            return _read_directory(path)
     with path.open("rb") as file:
         return read_stream(file, where=str(path), path=path)
 
@@ -49,14 +51,19 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
 
     Raises UnreadableRecording; NotARecording before a pipe of unknown content is read to its end.
     """
-    limits = Limits()
+    with collector_paused():
+        return _read_stream(stream, where, path)
+
+
+def _read_stream(stream: IO[bytes], where: str, path: Path | None) -> Recording:
+    limits = in_force()
     head = _head(stream)
     if looks_like_zip(head):
         again = path if path is not None and stream.seekable() else _rejoined(head, stream)
         return _read_archive(archive.open_zip(again, where=where), where)
     kind = _compression(head)
     if kind is None and _reader_of(head) is None:
-        raise _unknown(where)
+        raise _unknown(where, head)
     if kind is None and path is not None and stream.seekable():
         stream.seek(0)
         return _read_plain(stream, where)
@@ -106,7 +113,7 @@ def _read_plain(file: IO[bytes], where: str) -> Recording:
     file.seek(0)
     reader = _reader_of(head)
     if reader is None:
-        raise _unknown(where)
+        raise _unknown(where, head)
     return reader.read(file, where=where)
 
 
@@ -128,7 +135,12 @@ def _reader_of_members(members: Members) -> Reader | None:
     return None
 
 
-def _unknown(where: str) -> NotARecording:
+def _unknown(where: str, head: bytes) -> NotARecording:
+    from bundler.formats.trace import recognises
+
+    if recognises(head):
+        hint = "Show it with `bundle show FILE`; it is read from a file, not through a pipe."
+        return NotARecording(f"{where} is a trace, no recording of a run", hint=hint)
     names = ", ".join(reader.NAME for reader in _readers())
     known = f"Give a run bundle (a directory or a .zip) or a recording of another tool: {names}."
     return NotARecording(f"{where} is of no format that is known here", hint=known)

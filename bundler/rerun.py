@@ -178,7 +178,7 @@ def selection_document(
     plan: Plan,
     *,
     restore: Mapping[str, Any] | None = None,
-    random_seeds: Mapping[str, int] | None = None,
+    random_seeds: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return what the probe is handed: ids to leave out, and the order of the others.
 

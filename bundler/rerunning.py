@@ -247,13 +247,13 @@ def _select(
     ui: Ui, runner: Runner, rerun: Rerun, planned: Plan, results: Results
 ) -> Selection | None:
     """Select what is outstanding, and say what that cannot keep."""
-    if rerun.order is not Order.FAILED and not runner.KEEPS_ORDER:
-        ui.status(f"bundle: --order {rerun.order} has no effect: {runner.NOT_KEPT}")
-    elif runner.NOT_KEPT:
-        ui.status(f"bundle: {runner.NOT_KEPT}")
+    selection = runner.select(rerun.start.argv, planned.expected, results)
+    if runner.NOT_KEPT:
+        in_vain = rerun.order is Order.WORKER or (rerun.order is Order.FULL and selection is None)
+        order = f"--order {rerun.order} has no effect: " if in_vain else ""
+        ui.status(f"bundle: {order}{runner.NOT_KEPT}")
     if rerun.order is Order.FULL:
         return None
-    selection = runner.select(rerun.start.argv, planned.expected, results)
     if selection is not None:
         _list(ui, "cannot be selected", selection.refused)
         if selection.inexact:

@@ -21,16 +21,16 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe", "reporters"),
+    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
     ("documents", "names", "limits", "events", "seeds", "times"),
     ("testing",),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
-    ("rerun", "tree", "retention"),  # pure decisions
+    ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
     ("chain", "scope"),
     ("repro", "divergence", "environment_difference", "comparison"),
-    ("sighting",),
+    ("sighting", "repro_progress"),
     ("zip_records", "directory_reader"),
     ("zip_reader", "zip_writer"),
     ("archive",),
@@ -39,14 +39,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("environment", "kinds"),
     ("runner_tables",),
     ("configuration",),
+    ("places",),
+    ("listing_cache",),
     ("test_bundles", "generators"),
     ("bundle",),
+    ("event_lines", "spool"),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),
     (
+        "formats.ctrf_statuses",
         "formats.junit_cases",
         "formats.junit_elements",
+        "formats.libtest_reasons",
+        "formats.nextest_outputs",
         "formats.nextest_statuses",
         "formats.nextest_store",
         "formats.pytest_longrepr",
@@ -57,7 +63,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.asupersync_events",),
     ("formats.junit_marks",),
     ("formats.*",),
-    ("opening", "trace_view"),
+    ("opening", "trace_view", "traces", "own_events"),
     ("store",),
     ("pruning",),
     ("runners",),
@@ -69,12 +75,14 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runners.configured",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
-    ("about",),
+    ("about", "event_view", "following", "story"),
     ("replay", "details", "listing"),
+    ("naming",),
     ("recorder",),
     ("execution",),
-    ("rerunning",),
+    ("rerunning", "unseen"),
     ("reproduction",),
+    ("circumstances",),
     ("repro_report",),
     ("commands",),
     ("commands.*",),
@@ -128,8 +136,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_the_probe_is_the_standard_library_and_pytest() -> None:
-    files = sorted((PACKAGE / "probe" / "path").rglob("*.py"))
-    assert files
+    files = probe_files()
     found = {
         f"{file.name}: {name}"
         for file in files
@@ -137,6 +144,11 @@ def test_the_probe_is_the_standard_library_and_pytest() -> None:
         if level == 0 and root(name) not in sys.stdlib_module_names | {"pytest"}
     }
     assert found == set()
+
+
+def test_the_probe_is_written_in_python_3_9() -> None:
+    for file in probe_files():
+        ast.parse(file.read_text(encoding="utf-8"), str(file), feature_version=(3, 9))
 
 
 def test_nothing_but_its_own_package_names_the_probe_s_modules() -> None:
@@ -263,6 +275,14 @@ def modules() -> Mapping[str, Path]:
     return {
         name_of(file): file for file in files if (PACKAGE / "probe" / "path") not in file.parents
     }
+
+
+def probe_files() -> list[Path]:
+    """What runs in environments that have never heard of bundler."""
+    folders = [PACKAGE / "probe" / name for name in ("path", "writer")]
+    files = [sorted(folder.rglob("*.py")) for folder in folders]
+    assert all(files)
+    return [file for part in files for file in part]
 
 
 def name_of(file: Path) -> str:

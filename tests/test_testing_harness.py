@@ -19,6 +19,7 @@ import pytest
 
 from bundler.archive import open_directory
 from bundler.formats import asupersync
+from bundler.probe.writer.phases import enter
 from bundler.recording import Recording
 from bundler.results import Verdict
 from bundler.schema import validator
@@ -122,7 +123,7 @@ def test_a_failed_check_fails_the_test_at_its_end(base: Path) -> None:
     with pytest.raises(ChecksFailed) as caught, TestHarness(CONTEXT) as bundle:
         assert not bundle.check("drained", 4, 3)
         assert bundle.check("made all the same", "a", "a")
-    assert str(caught.value) == "1 checks failed\ndrained: expected=4, actual=3"
+    assert str(caught.value) == "1 check failed\ndrained: expected=4, actual=3"
     assert [one.description for one in caught.value.failed] == ["drained"]
     assert manifest(base).failure_class == "assertion_failure"
     assert manifest(base).failure_reason == "drained: expected=4, actual=3"
@@ -338,6 +339,30 @@ def test_a_check_keeps_what_it_compared_whatever_it_is(base: Path) -> None:
     assert summary(base).passed_assertions == 1
 
 
+@pytest.mark.parametrize("how", ["never left", "left after the end", "begun after the end"])
+def test_a_phase_that_does_not_end_ends_with_the_test(base: Path, how: str) -> None:
+    bundle = TestHarness(CONTEXT)
+    outer, inner = bundle.phase("outer"), bundle.phase("inner")
+    outer.__enter__()
+    inner.__enter__()
+    found = bundle.finish()
+    if how == "left after the end":
+        inner.__exit__(None, None, None)
+        outer.__exit__(None, None, None)
+    if how == "begun after the end":
+        with bundle.phase("late"):
+            pass
+    assert [one.name for one in found.walk()] == ["outer", "inner"]
+    for phase in found.walk():
+        assert phase.end_ms is not None
+        assert phase.start_ms <= phase.end_ms <= found.duration_ms
+    ended = [one.data for one in read_events(place(base) / "events.ndjson", event="PhaseFinished")]
+    assert [one["name"] for one in ended][:2] == ["inner", "outer"]
+    assert [one["name"] for one in ended][2:] == (["late"] if how == "begun after the end" else [])
+    assert found.event_stats.total_events == 4
+    enter(None)
+
+
 # --- files -------------------------------------------------------------------------------------
 
 
@@ -443,6 +468,95 @@ def test_a_killed_test_leaves_what_it_had_logged(base: Path) -> None:
     assert test.own_events == 3
 
 
+@POSIX
+def test_a_forked_child_that_falls_through_leaves_the_documents_alone(base: Path) -> None:
+    code = """
+        with TestHarness(CONTEXT) as bundle:
+            with bundle.phase("setup"):
+                child = os.fork()
+                if child:
+                    os.waitpid(child, 0)
+                    bundle.log("InParent")
+                else:
+                    bundle.log("InChild")
+                    bundle.check("child", 1, 2)
+        if not child:
+            os._exit(0)
+    """
+    assert run(code, base) == 0
+    assert manifest(base).passed
+    assert summary(base).total_assertions == 0
+    assert events(base) == [
+        *("PhaseStarted", "InChild", "AssertionRecorded", "InParent", "PhaseFinished"),
+    ]
+    assert summary(base).event_stats.total_events == 5
+    assert summary(base).event_stats.errors == 1
+
+
+@POSIX
+def test_what_a_forked_child_logs_first_arrives(base: Path) -> None:
+    assert run("with TestHarness(CONTEXT) as bundle: bundle.log('Earlier')", base) == 0
+    code = """
+        with TestHarness(CONTEXT) as bundle:
+            child = os.fork()
+            if not child:
+                bundle.log("InChild")
+                os._exit(0)
+            os.waitpid(child, 0)
+            bundle.log("InParent")
+    """
+    assert run(code, base) == 0
+    assert events(base) == ["InChild", "InParent"]
+
+
+def test_what_a_test_patches_is_not_what_records_it(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        raise AssertionError("patched")
+
+    bundle = TestHarness(CONTEXT)
+    with monkeypatch.context() as patched:
+        for name in ("dumps", "JSONEncoder.encode", "JSONEncoder.iterencode"):
+            patched.setattr(f"json.{name}", broken)
+        for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter"):
+            patched.setattr(f"time.{name}", broken)
+        for name in ("open", "write", "close", "fstat", "replace", "listdir", "makedirs"):
+            patched.setattr(f"os.{name}", broken)
+        patched.setattr("builtins.open", broken)
+        with bundle.phase("setup"):
+            bundle.log("X", number=1, odd=object(), surrogate="\udc80")
+        bundle.attach(b"x", "note.txt")
+        bundle.finish()
+    assert bundle.problem == ""
+    assert events(base) == ["PhaseStarted", "X", "PhaseFinished", "Attachment"]
+    assert manifest(base).passed
+    assert "note.txt" in manifest(base).artifact_paths
+
+
+def test_frozen_time_does_not_stop_the_clock(base: Path) -> None:
+    freezegun = pytest.importorskip("freezegun")
+    with freezegun.freeze_time("2001-01-01"), TestHarness(CONTEXT) as bundle:
+        bundle.log("First")
+        threading.Event().wait(0.005)
+        bundle.log("Second")
+    first, second = read_events(place(base) / "events.ndjson")
+    assert second.ts_us - first.ts_us >= 4000
+    assert summary(base).duration_ms >= 4
+
+
+def test_a_fake_file_system_does_not_swallow_what_is_recorded(base: Path) -> None:
+    fake = pytest.importorskip("pyfakefs.fake_filesystem_unittest")
+    with TestHarness(CONTEXT) as bundle, fake.Patcher():
+        bundle.log("X")
+        with bundle.phase("setup"):
+            bundle.attach(b"x", "note.txt")
+        bundle.finish()
+    assert events(base) == ["X", "PhaseStarted", "Attachment", "PhaseFinished"]
+    assert manifest(base).passed
+    assert (place(base) / "note.txt").read_bytes() == b"x"
+
+
 def test_a_second_attempt_in_a_process_adds_to_the_first(base: Path) -> None:
     with pytest.raises(ChecksFailed), TestHarness(CONTEXT) as bundle:
         bundle.log("First")
@@ -523,7 +637,9 @@ def test_a_bundle_is_read_back_as_a_test(base: Path) -> None:
     logged = [event.event for _, event in found.events()]
     assert logged.count("PhaseStarted") == logged.count("AssertionRecorded") == 1
     attachments: list[dict[str, Any]] = [
-        event.payload() for _, event in found.events() if event.event == "Attachment"
+        event.payload()
+        for _, event in found.events()
+        if event.event == "Attachment" and event.level != "TRACE"  # the bundle's own documents
     ]
     [attachment] = attachments
     assert attachment["name"] == "Note.txt"

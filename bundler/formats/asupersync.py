@@ -24,7 +24,7 @@ from bundler.formats.asupersync_bundles import (
 )
 from bundler.formats.asupersync_events import BundleTranslation
 from bundler.formats.trace_frames import Cut, Frames, Input
-from bundler.limits import Budget, Limits
+from bundler.limits import Budget, in_force
 from bundler.recording import Recording
 from bundler.times import UNKNOWN_TIME, rfc3339
 from bundler.translation import Translation
@@ -78,7 +78,7 @@ def _in_a_folder(members: Members) -> Members:
         sizes,
         lambda name: _chunks(members, name.removeprefix(_FOLDER)),
         where=members.where,
-        budget=Budget(Limits()),
+        budget=Budget(in_force()),
     )
 
 

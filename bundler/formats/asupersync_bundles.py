@@ -21,7 +21,13 @@ from typing import Any
 from bundler.archive import Members
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, UnreadableRecording
-from bundler.testing.artifacts import ENVIRONMENT, EVENTS, FAILED_ASSERTIONS, MANIFEST, SUMMARY
+from bundler.probe.writer.file_names import (
+    ENVIRONMENT,
+    EVENTS,
+    FAILED_ASSERTIONS,
+    MANIFEST,
+    SUMMARY,
+)
 from bundler.testing.environment import EnvironmentMetadata
 from bundler.testing.repro_manifest import SCHEMA_VERSION, ContractError, ReproManifest
 from bundler.testing.summary import AssertionRecord, TestSummary

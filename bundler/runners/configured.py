@@ -10,9 +10,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from bundler import runners
@@ -67,9 +69,17 @@ class Leaving:
 
     @contextmanager
     def inside(self, invocation: Invocation) -> Iterator[Inside | None]:
-        """Remember what lies there, to tell it from what the command leaves."""
+        """Remember what lies there, to tell it from what the command leaves.
+
+        What the runner that is known records of itself goes first.
+        """
         before = result_files.look(invocation.cwd, self._patterns)
-        yield Inside(invocation.argv, invocation.env, recording=lambda: _left(before, self._say))
+        with contextlib.ExitStack() as stack:
+            own = None
+            if self._inner is not None:
+                own = stack.enter_context(self._inner.inside(invocation))
+            own = own or Inside(invocation.argv, invocation.env)
+            yield replace(own, recording=lambda: own.recording() or _left(before, self._say))
 
     def select(
         self, argv: Sequence[str], test_ids: Sequence[str], results: Results

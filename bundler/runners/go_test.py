@@ -97,8 +97,8 @@ def words_of(argv: Sequence[str]) -> Words | None:
     """Take apart the words of a command, None where it is not `go test`."""
     if not argv or PurePath(argv[0]).name.lower().removesuffix(".exe") != "go":
         return None
-    at = 2 if len(argv) > 1 and argv[1].startswith("-C=") else 3 if argv[1:2] == ["-C"] else 1
-    if argv[at : at + 1] != ["test"]:
+    at = 2 if len(argv) > 1 and argv[1].startswith("-C=") else 3 if list(argv[1:2]) == ["-C"] else 1
+    if list(argv[at : at + 1]) != ["test"]:
         return None
     words = Words(list(argv[: at + 1]))
     rest = list(argv[at + 1 :])

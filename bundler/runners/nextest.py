@@ -196,7 +196,7 @@ def _build_words(path: Path) -> list[str]:
     with archive.open_zip(path, where="the recording") as members:
         run = nextest_store.run_of_manifest(members)
         with members.nested(nextest_store.STORE) as nested:
-            root = nextest_store.Store(nested).document("rerun-info.json").get("root-info") or {}
+            root = nextest_store.rerun_info(nested).get("root-info") or {}
     found: list[str] = []
     for document in (run, root):
         words: Any = document.get("build-scope-args") or []

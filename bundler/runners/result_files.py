@@ -50,6 +50,7 @@ def recordings(before: Before) -> tuple[list[Recording], list[str]]:
             continue
         try:
             told.append(_read(path))
+            said += told[-1].problems
         except UnreadableRecording as error:
             said.append(error.message)
     if stale:

@@ -32,6 +32,7 @@ of `bundler.errors`, and OSError; recording itself never raises in a test.
 
 from __future__ import annotations
 
+from bundler.probe.writer.event_log import LEVELS, parse_level
 from bundler.testing.artifacts import write_artifact_bundle
 from bundler.testing.context import TestContext
 from bundler.testing.coverage_matrix import (
@@ -42,7 +43,7 @@ from bundler.testing.coverage_matrix import (
 )
 from bundler.testing.environment import EnvironmentMetadata, Port
 from bundler.testing.harness import ChecksFailed, TestHarness
-from bundler.testing.ndjson import LEVELS, NdjsonEvent, NdjsonLogger, parse_level, read_events
+from bundler.testing.ndjson import NdjsonEvent, NdjsonLogger, read_events
 from bundler.testing.paths import (
     artifact_base_dir,
     artifact_bundle_dir,

@@ -115,8 +115,9 @@ class Tee:
         self._guest.output(self.name, to_guest)
 
     def _for_terminal(self, shown: bytes) -> bytes:
-        """As a terminal takes it that no longer does so by itself."""
-        return shown if self._as_written is None else shown.replace(b"\n", b"\r\n")
+        """As the command's own terminal would have made it."""
+        expands = self._as_written is not None and self._as_written.expands()
+        return shown.replace(b"\n", b"\r\n") if expands else shown
 
     def pass_on(self) -> None:
         """Write as much as our stream takes without keeping us waiting."""

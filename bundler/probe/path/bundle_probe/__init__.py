@@ -42,9 +42,21 @@ def activate(config, settings=None):
     controller's settings are taken and `settings` is not looked at. Raises pytest.UsageError
     where a selection file cannot be read: that is all that may stop a run.
     """
-    global _active
     if _active:
         return
+    from . import session
+
+    try:
+        _begin(config, settings)
+    except session.REFUSAL:
+        raise
+    except Exception as error:
+        # A defect of ours, of whatever kind, is one line and no recording.
+        session.say_not_recording(error)
+
+
+def _begin(config, settings):
+    global _active
     from . import session, workers
 
     worker = workers.input_of(config)

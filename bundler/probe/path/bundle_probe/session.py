@@ -11,10 +11,12 @@ from . import failures, packages, seeding, selection, workers
 from .collection import WORDS, Collection
 from .log import guarded
 from .recorder import Recorder
+from .seeding import DEFAULT
 from .settings import parse
 from .text import clip, shown, test_id
 
 HASH_PROBE = "bundle_probe"
+REFUSAL = pytest.UsageError
 _WARNINGS = 5000
 
 
@@ -23,7 +25,7 @@ def begin(config, told):
     try:
         settings = parse(told)
     except ValueError as error:
-        os.write(2, f"bundle: not recording: {error}\n".encode("utf-8", "backslashreplace"))
+        say_not_recording(error)
         return
     recorder = Recorder(settings, str(config.rootpath))
     session = Session(recorder, config)
@@ -36,6 +38,14 @@ def begin(config, told):
         seeding.seed_other_plugins(config, settings.root_seed)
     recorder.log.open_or_disarm()
     config.pluginmanager.register(session, "bundle_probe_session")
+
+
+def say_not_recording(error):
+    """Say on the standard error that the process was started with why nothing is recorded."""
+    try:
+        os.write(2, f"bundle: not recording: {error}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody listens
 
 
 class Session(Collection):
@@ -210,8 +220,14 @@ def random_seeds(option):
     if isinstance(randomly, int):
         seeds["randomly"] = str(randomly)
     order = getattr(option, "random_order_seed", None)
-    # Its defaults are of a type of their own: a plain str was asked for.
-    asked = str in (type(order), type(getattr(option, "random_order_bucket", None)))
-    if order is not None and (asked or getattr(option, "random_order_enabled", False)):
-        seeds["random_order"] = shown(order)
+    if isinstance(order, str) and _shuffles(option):
+        seeds["random_order"] = shown(order[len(DEFAULT) :] if order.startswith(DEFAULT) else order)
     return seeds
+
+
+def _shuffles(option):
+    """Whether pytest-random-order is on: it marks a value that nobody asked for."""
+    asked = ("random_order_seed", "random_order_bucket")
+    return getattr(option, "random_order_enabled", False) or not all(
+        str(getattr(option, name, DEFAULT)).startswith(DEFAULT) for name in asked
+    )

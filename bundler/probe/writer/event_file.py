@@ -7,13 +7,16 @@ at the end. Recording never breaks the test: the first error ends it, and `probl
 from __future__ import annotations
 
 import errno
+import io
 import os
-from pathlib import Path
+from collections.abc import Iterator
+
+from .system import System
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 _APPEND |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-# Tests patch these, or the clock, or the file system: what is needed is taken at import.
-_open, _write, _close, _fstat = os.open, os.write, os.close, os.fstat
+
+_READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class EventFile:
@@ -22,15 +25,17 @@ class EventFile:
     Raises nothing: a file that cannot be opened is a problem too.
     """
 
-    __slots__ = ("_descriptor", "_identity", "_path", "problem")
+    __slots__ = ("_begin", "_descriptor", "_identity", "_path", "problem")
 
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
+    def __init__(self, path: str) -> None:
+        self._path = path
         self._descriptor = -1
         self._identity = (0, 0)
+        self._begin = 0
         self.problem = ""
         try:
             self._reopen()
+            self._begin = System.fstat(self._descriptor).st_size
         except OSError as error:
             self._give_up(error)
 
@@ -41,7 +46,7 @@ class EventFile:
         try:
             if not self._is_ours():
                 self._reopen()
-            written = _write(self._descriptor, line)
+            written = System.write(self._descriptor, line)
         except OSError as error:
             self._give_up(error)
             return
@@ -51,13 +56,22 @@ class EventFile:
     def close(self) -> None:
         """Let go of the file; appending again opens it again."""
         if self._descriptor >= 0 and self._is_ours():
-            _close(self._descriptor)
+            System.close(self._descriptor)
         self._descriptor = -1
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield what anybody has appended since it was opened first, as far as it can be read."""
+        try:
+            with io.FileIO(System.open(self._path, _READ)) as file:
+                file.seek(self._begin)
+                yield from io.BufferedReader(file)
+        except OSError as error:
+            self._give_up(error)
 
     def _is_ours(self) -> bool:
         """Whether the descriptor is still of this file: a test may close it, and open another."""
         try:
-            info = _fstat(self._descriptor)
+            info = System.fstat(self._descriptor)
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
@@ -65,8 +79,8 @@ class EventFile:
         return (info.st_dev, info.st_ino) == self._identity
 
     def _reopen(self) -> None:
-        self._descriptor = _open(self._path, _APPEND, 0o666)
-        info = _fstat(self._descriptor)
+        self._descriptor = System.open(self._path, _APPEND, 0o666)
+        info = System.fstat(self._descriptor)
         self._identity = (info.st_dev, info.st_ino)
 
     def _give_up(self, error: OSError) -> None:

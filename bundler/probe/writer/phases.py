@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from typing import Any
 
-from bundler.testing.summary import MAX_PHASE_LEVELS, PATH_SEPARATOR, AssertionRecord, PhaseNode
+PATH_SEPARATOR = " > "
+MAX_PHASE_LEVELS = 24
+"""How deep phases may lie in one another; a JSON document has at most 64 levels."""
 
 
-@dataclass(slots=True, eq=False)
 class OpenPhase:
     """A phase that may still be running; the outermost one, nameless, is the test itself.
 
@@ -16,12 +18,16 @@ class OpenPhase:
     do at the same time.
     """
 
-    name: str
-    start_ns: int
-    parent: OpenPhase | None = None
-    end_ns: int | None = None
-    assertions: list[AssertionRecord] = field(default_factory=list)
-    children: list[OpenPhase] = field(default_factory=list)
+    __slots__ = ("assertions", "children", "depth", "end_ns", "name", "parent", "start_ns")
+
+    def __init__(self, name: str, start_ns: int, parent: OpenPhase | None = None) -> None:
+        self.name = name
+        self.start_ns = start_ns
+        self.parent = parent
+        self.depth: int = -1 if parent is None else parent.depth + 1
+        self.end_ns: int | None = None
+        self.assertions: list[dict[str, Any]] = []
+        self.children: list[OpenPhase] = []
 
     def open(self, name: str, start_ns: int) -> OpenPhase:
         """Begin a phase inside this one; one that would lie too deep lies beside the deepest."""
@@ -31,11 +37,6 @@ class OpenPhase:
         phase = OpenPhase(name, start_ns, around)
         around.children.append(phase)
         return phase
-
-    @property
-    def depth(self) -> int:
-        """How deep it lies; 0 at the top, and -1 for the test itself."""
-        return -1 if self.parent is None else self.parent.depth + 1
 
     @property
     def path(self) -> str:
@@ -49,17 +50,25 @@ class OpenPhase:
         """The test itself."""
         return self if self.parent is None else self.parent.root()
 
-    def closed(self, zero_ns: int, now_ns: int) -> PhaseNode:
-        """Return it as it is written; what still runs ends now."""
-        end_ns = now_ns if self.end_ns is None else self.end_ns
-        return PhaseNode(
-            name=self.name,
-            depth=max(self.depth, 0),
-            start_ms=(self.start_ns - zero_ns) / 1e6,
-            end_ms=(end_ns - zero_ns) / 1e6,
-            assertions=tuple(self.assertions),
-            children=tuple(child.closed(zero_ns, now_ns) for child in self.children),
-        )
+    def running(self) -> Iterator[OpenPhase]:
+        """Yield the phases inside this one that have not ended, an inner one before its outer."""
+        for child in reversed(self.children):
+            yield from child.running()
+            if child.end_ns is None:
+                yield child
+
+    def closed(self, zero_ns: int, now_ns: int) -> dict[str, Any]:
+        """Return it as it is written; nothing ends later than now, and what still runs ends now."""
+        start_ns = min(self.start_ns, now_ns)
+        end_ns = now_ns if self.end_ns is None else min(self.end_ns, now_ns)
+        return {
+            "name": self.name,
+            "depth": max(self.depth, 0),
+            "start_ms": (start_ns - zero_ns) / 1e6,
+            "end_ms": (end_ns - zero_ns) / 1e6,
+            "assertions": list(self.assertions),
+            "children": [child.closed(zero_ns, now_ns) for child in list(self.children)],
+        }
 
 
 _here: ContextVar[OpenPhase | None] = ContextVar("bundle_phase", default=None)

@@ -7,7 +7,6 @@ over 1 MiB keeps the head of its message, and of its data only how long it was.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -15,13 +14,14 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any, Protocol
 
-from bundler.testing.json_documents import without_surrogates
+from .json_text import Encoder, without_surrogates
 
 MAX_LINE_BYTES = 1 << 20
 MAX_MESSAGE = 64 * 1024
 MAX_LEVELS = 32
 MAX_SHOWN = 16 * 1024
 _TOO_LONG_INTEGER = 10**20
+_PathLike = os.PathLike
 _SURROGATES = re.compile(r"\\ud[89a-f]")
 
 
@@ -45,7 +45,7 @@ def head_of(level: str, category: str, event: str, test: Named | None) -> str:
         value = getattr(test, name, None)
         if value is not None:
             fields[name] = without_surrogates(value) if isinstance(value, str) else value
-    return json.dumps(fields, separators=(",", ":"))[1:-1]
+    return _encode_in_order(fields)[1:-1]
 
 
 def line_of(
@@ -84,7 +84,7 @@ def plain(value: object, levels: int = MAX_LEVELS) -> Any:
         return "…"
     if isinstance(value, Mapping):
         return {_key(name): plain(one, levels - 1) for name, one in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [plain(one, levels - 1) for one in value]
     return without_surrogates(_default(value))
 
@@ -99,14 +99,14 @@ def _careful(
 ) -> str:
     message = without_surrogates(message if isinstance(message, str) else shown(message))
     try:
-        encoded = json.dumps(plain(data), sort_keys=True, separators=(",", ":"))
+        encoded = _encode(plain(data))
     except Exception as error:  # an object under test may be broken in any way
-        encoded = json.dumps({"data": f"cannot be shown: {type(error).__name__}"})
+        encoded = _encode({"data": f"cannot be shown: {type(error).__name__}"})
     text = _text(ts_us, head, thread_id, message, encoded)
     if len(text) <= MAX_LINE_BYTES:
         return text
     if len(encoded) > MAX_LINE_BYTES // 4:
-        encoded = json.dumps({"omitted_bytes": len(encoded)})
+        encoded = _encode({"omitted_bytes": len(encoded)})
     message = f"{message[:MAX_MESSAGE]}… ({len(message)} characters)"
     return _text(ts_us, head, thread_id, message, encoded)
 
@@ -119,24 +119,22 @@ def _is_deep(text: str, data: object) -> bool:
 def _fits(value: object, levels: int) -> bool:
     if isinstance(value, Mapping):
         value = value.values()
-    elif not isinstance(value, list | tuple):
+    elif not isinstance(value, (list, tuple)):
         return True
     return levels > 0 and all(_fits(one, levels - 1) for one in value)
 
 
 def _default(value: object) -> str:
-    return os.fspath(value) if _is_path(value) else shown(value)  # type: ignore[call-overload]
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, os.PathLike) and isinstance(value.__fspath__(), str)
+    path = value.__fspath__() if isinstance(value, _PathLike) else None
+    return path if isinstance(path, str) else shown(value)
 
 
 def _key(name: object) -> str:
     return without_surrogates(name if isinstance(name, str) else shown(name))
 
 
-_encode = json.JSONEncoder(
+_encode_in_order = Encoder(separators=(",", ":")).encode
+_encode = Encoder(
     separators=(",", ":"),
     sort_keys=True,
     allow_nan=False,

@@ -44,7 +44,7 @@ class Stream:
             self._descriptor = None
 
     def write(self, **line):
-        """Append one line; a forked child writes nothing."""
+        """Append one line, unless this is a forked child. Never raises, whatever is written."""
         if self._descriptor is None or self._getpid() != self._pid:
             return
         try:

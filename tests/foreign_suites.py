@@ -64,7 +64,7 @@ class Suite:
 
         Jest and Vitest run the slowest files of the time before first: they come in any order.
         """
-        lines = re.sub(self.clock, "TIME", text).splitlines()
+        lines = re.sub(self.clock, "", text).splitlines()
         lines = [line for line in lines if not line.startswith("bundle: ")]
         in_any_order = self.tool in ("jest", "vitest")
         return sorted(filter(str.strip, lines)) if in_any_order else lines
@@ -86,7 +86,7 @@ describe('outer', () => {{
   test.todo('is to do');
   test.each([[1], [2]])('each $%i', (n) => {{ if (!fixed) expect(n).toBe(1); }});
   describe('inner', () => {{
-    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 300)), 100);
+    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 2000)), 500);
   }});
   test('fails (1+1) not', () => {{}});
 }});
@@ -157,7 +157,7 @@ describe('outer', () => {
   test.todo('is to do');
   test.each([[1], [2]])('each $%i', (n) => { if (!fixed) expect(n).toBe(1); });
   describe('inner', () => {
-    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 300)), 100);
+    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 2000)), 500);
   });
   test('fails (1+1) not', () => {});
 });
@@ -184,14 +184,14 @@ test('always', { retry: 1 }, () => { if (!fixed) throw new TypeError('always'); 
 import { test } from 'vitest';
 test('before', () => {});
 test('dies', async () => {
-  await new Promise((r) => setTimeout(r, 1000));
+  await new Promise((r) => setTimeout(r, 1500));
   process.kill(process.ppid, 'SIGKILL');
   await new Promise((r) => setTimeout(r, 500));
 });
 """,
     },
     "a.test.js::dies",
-    r"[0-9.]+m?s\b|[0-9]{2}:[0-9]{2}:[0-9]{2}",
+    r" *[0-9.]+m?s\b|[0-9]{2}:[0-9]{2}:[0-9]{2}",
     ("a.test.js::outer passes", "said by passes\n"),
     {"NO_COLOR": "1", "CI": "1"},
 )
@@ -212,7 +212,7 @@ test('parent', async (t) => {{
   await t.test('sub', () => {{ if (!fixed) throw new TypeError('in it'); }});
 }});
 describe('suite', () => {{
-  it('slow', {{ timeout: 100 }}, () => new Promise((r) => setTimeout(r, fixed ? 0 : 300)));
+  it('slow', {{ timeout: 500 }}, () => new Promise((r) => setTimeout(r, fixed ? 0 : 2000)));
   describe('deep', () => {{ it('one', () => {{}}); }});
 }});
 """,
@@ -244,7 +244,7 @@ describe('suite', () => {{
 const test = require('node:test');
 test('before', () => {});
 test('dies', async () => {
-  await new Promise((r) => setTimeout(r, 1000));
+  await new Promise((r) => setTimeout(r, 1500));
   process.kill(process.ppid, 'SIGKILL');
 });
 """,

@@ -89,6 +89,8 @@ def _record(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
         is_one_test=request.runner == COMMAND_RUNNER,
     )
+    for remark in recording.remarks:
+        ui.status(f"bundle: {remark}")
     if ended.recording_error is not None:
         recording.disarm(ended.recording_error)
     if recording.problem:

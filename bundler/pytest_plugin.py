@@ -16,6 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from bundler.recorder import Recorder
 
+BEFORE: pytest.StashKey[dict[str, str | None]] = pytest.StashKey()
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
@@ -84,6 +85,9 @@ def _begin(config: pytest.Config) -> None:
         sys.stderr.write(f"bundle: not recording: {error.strerror}\n")
         return
     config.stash[RECORDER] = recording
+    variables = recorder.child_variables(recording, os.environ, fix_hash=False)
+    config.stash[BEFORE] = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     recording.start_describing()
     probe.load().activate(config, recorder.probe_settings(recording, probe.PATH))
 
@@ -96,14 +100,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     from bundler.status import Ending
 
+    _give_back(config.stash[BEFORE])
+
     exit_code = getattr(config, "_bundle_exit_status", None)
     recorded = recording.finish(Ending(exit_code))
     if recorded is None:
         sys.stderr.write(f"bundle: the recording is incomplete: {recording.problem}\n")
         return
+    for remark in recording.remarks:
+        sys.stderr.write(f"bundle: {remark}\n")
     short = recorded.manifest.run_id[:8]
     seed = recorded.manifest.seed_hex
     sys.stderr.write(f"bundle: run {short}, seed {seed}; `bundle replay {short}`\n")
+
+
+def _give_back(before: dict[str, str | None]) -> None:
+    import os
+
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.hookimpl(trylast=True)

@@ -17,7 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bundler import __version__, atomic, bundle, environment, test_bundles
+from bundler import (
+    __version__,
+    archive,
+    atomic,
+    bundle,
+    dropped_files,
+    environment,
+    suite_bundles,
+    test_bundles,
+)
 from bundler.errors import BundleError
 from bundler.events import Event, text_fields
 from bundler.manifest import (
@@ -29,12 +38,14 @@ from bundler.manifest import (
     encode_document,
     parse_document,
 )
+from bundler.probe.writer.bundle_directory import BASE_VARIABLES
 from bundler.recording import Recording
 from bundler.redaction import redact_argv
 from bundler.results import COMMAND_RUNNER, Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge, signal_name
 from bundler.store import Store
+from bundler.test_bundles import FOLDER
 from bundler.times import UNKNOWN_TIME, epoch_microseconds
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
@@ -47,6 +58,8 @@ NO_SESSION = "00000000"
 COMMAND_SESSION = "00000001"
 LEFT_OUT_AT_ONCE = 500
 SELECTION = "selection.json"
+MOST_CHANGES = 1000
+MOST_REMARKS = 3
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,10 @@ _OURS_TO_TELL = frozenset({"RunStarted", "RunOutput", "RunFinished"})
 
 
 class Recorder:
-    """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
+    """One run being recorded by the wrapper.
+
+    `problem` says why it stopped recording, if it did; `remarks` are what else there is to say.
+    """
 
     def __init__(
         self, request: Request, store: Store, live: bundle.LiveBundle, env: Mapping[str, str]
@@ -96,6 +112,7 @@ class Recorder:
         self.store = store
         self.live = live
         self.problem: str | None = None
+        self.remarks: list[str] = []
         self.tail = b""
         self.request = request
         self._output = _BoundedOutput(live)
@@ -225,6 +242,45 @@ class Recorder:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
         self._told = told.manifest.status
 
+    def _look_at_artifacts(self) -> None:
+        """Make safe what the tests left, and say what had to be changed."""
+        folder = self.live.directory / FOLDER
+        try:
+            changes = dropped_files.make_safe(folder)
+        except OSError as error:
+            changes = [dropped_files.Change(FOLDER, f"cannot be looked at: {error.strerror}")]
+        if changes:
+            words = _changed(changes)
+            self.remarks.append(words)
+            told = [{"name": as_text(one.name), "why": one.why} for one in changes[:MOST_CHANGES]]
+            data = {"warning": "ArtifactsChanged", "message": words, "artifacts": told}
+            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+
+    def _take_suite_bundles(self, results: Results) -> bool:
+        """Take in the tests that the suite recorded itself, where pytest did not tell of them."""
+        folder = self.live.directory / FOLDER
+        by_pytest = any(one.info.get("runner") == "pytest" for one in results.sessions)
+        if by_pytest or not folder.is_dir() or not any(folder.iterdir()):
+            return False
+        known = {test.test_id for test in results.tests}
+        manifest = self.live.manifest
+        try:
+            members = archive.open_directory(self.live.directory)
+            told = suite_bundles.recorded(
+                members, FOLDER, known, started_at=manifest.created_at, seed=manifest.seed
+            )
+        except BundleError as error:
+            self.remarks.append(f"the test bundles of the suite cannot be read: {error.message}")
+            return False
+        if told is None:
+            return False
+        self._next_lane()
+        self._shift_us = 0
+        for _, event in told.events():
+            self._tell(event)
+        self.remarks += [f"{FOLDER}: {problem}" for problem in told.problems[:MOST_REMARKS]]
+        return True
+
     def finish(self, ending: Ending, *, is_one_test: bool = False) -> Recorded | None:
         """Finish the bundle and return it, or None where the recording failed.
 
@@ -242,10 +298,13 @@ class Recorder:
 
     def _finish(self, ending: Ending, *, is_one_test: bool) -> Recorded:
         self._output.flush()
+        self._look_at_artifacts()
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
         results = fold(recording.events())
+        if self._take_suite_bundles(results):
+            results = fold(recording.events())
         if is_one_test and ending.started and not results.sessions:
             self._tell_command(ending)
             results = fold(recording.events())
@@ -253,6 +312,7 @@ class Recorder:
             results = fold(recording.events())
         if self._write_test_bundles(recording, results):
             results = fold(recording.events())
+        _remove_if_empty(self.live.directory / FOLDER)
         status = self._status(ending) or judge(ending, results, runner=self.request.runner)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
@@ -387,6 +447,7 @@ def begin(
     for name, content in documents.items():
         atomic.write(directory / name, content)
     live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    (directory / FOLDER).mkdir(exist_ok=True)
     return Recorder(request, store, live, env)
 
 
@@ -482,6 +543,20 @@ class _BoundedOutput:
         self._live.append("RunOutput", category="output", message="", data=data)
 
 
+def _changed(changes: Sequence[dropped_files.Change]) -> str:
+    more = len(changes) - MOST_REMARKS
+    count = "1 file" if len(changes) == 1 else f"{len(changes)} files"
+    shown = "; ".join(map(str, changes[:MOST_REMARKS])) + (f"; {more} more" if more > 0 else "")
+    return f"{count} that the tests left had to be renamed or removed: {shown}"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # there is something in it, which is why it is there
+
+
 def _is_open(attempt: Attempt) -> bool:
     return attempt.outcome is None
 
@@ -520,4 +595,17 @@ def child_variables(
         "BUNDLE_RUN_SEED": manifest.seed_hex,
         **hashing,
         **(imposed if manifest.seed_imposed else {}),
+        **artifact_variables(recorder, env),
     }
+
+
+def artifact_variables(recorder: Recorder, env: Mapping[str, str]) -> dict[str, str]:
+    """Return where a suite finds the place for its artifacts: in the bundle of this run.
+
+    What a user set stays; what a recording around this one set does not.
+    """
+    around = env.get("BUNDLE_RUN_ID")
+    place = str((recorder.live.directory / FOLDER).absolute())
+    theirs = {name for name in BASE_VARIABLES if env.get(name, "").strip()}
+    ours = {name for name in theirs if around and around in env[name]}
+    return {name: place for name in BASE_VARIABLES if name not in theirs - ours}

@@ -191,3 +191,22 @@ main()
 """
     ended = here.run([sys.executable, "-c", code])
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_a_library_turns_into_an_error_is_still_one(here: Place) -> None:
+    code = """
+import os, signal, sys
+from bundler import cli
+
+def interrupted(words, ui):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True: pass
+    except KeyboardInterrupt:
+        raise SystemError("returned a result with an exception set") from None
+
+cli._command = interrupted
+cli.main()
+"""
+    ended = here.run([sys.executable, "-c", code])
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")

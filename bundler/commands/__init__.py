@@ -2,12 +2,12 @@
 
 COMMANDS = {
     "run": "Record a command.",
-    "replay": "Show a recorded run again.",
+    "replay": "Show a recorded run again, or one test, or what tests log.",
     "rerun": "Run what did not pass, same seed, same order.",
     "repro": "See recorded failures again: an honest verdict on each.",
     "diff": "Say what changed between two runs.",
-    "list": "List the recorded runs.",
-    "show": "Show one run, or one test of it, in detail.",
+    "list": "List the recorded runs, or the tests of one.",
+    "show": "Show one run, one test of it, or a trace, in detail.",
     "export": "Write a run in another tool's format.",
     "pack": "Put a run into one zip file.",
     "add": "Take a recording into the store.",

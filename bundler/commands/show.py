@@ -59,7 +59,7 @@ def command(
 
         bundle show                          the last run here
 
-        bundle show 3f2a test_login          one test: every attempt, all its output
+        bundle show 3f2a test_login          one test, all that it did
 
         bundle show test_login --json | jq .attempts[0].failures
 

@@ -14,6 +14,7 @@ imports.
     bundle_directory.py  its directory
     phases.py            its phases, as a tree
     harness.py           all of it: what a test is given
+    fixture.py           the same as a test of pytest is given it
     bridges.py           `logging` and structlog
     media_types.py       what an ending says
 """

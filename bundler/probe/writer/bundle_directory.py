@@ -63,7 +63,7 @@ class BundleDirectory:
             try:
                 make_directory(self.path)
             except OSError as error:
-                self._give_up(error)
+                self.give_up(error)
             self.is_there = True
 
     def write(self, name: str, content: bytes) -> None:
@@ -72,7 +72,7 @@ class BundleDirectory:
             try:
                 write_whole(self.place(name), content)
             except OSError as error:
-                self._give_up(error)
+                self.give_up(error)
 
     def place(self, name: str) -> str:
         """Return the path of a file of exactly that name."""
@@ -96,12 +96,19 @@ class BundleDirectory:
             finally:
                 System.close(descriptor)
         except OSError as error:
-            self._give_up(error)
+            self.give_up(error)
         return size
 
     def files(self) -> list[str]:
         """The names of all files, relative to the directory."""
         return sorted(self._below("")) if self.is_there else []
+
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has, 0 where there is none."""
+        try:
+            return System.stat(self.place(name)).st_size
+        except OSError:
+            return 0
 
     def _below(self, folder: str) -> list[str]:
         found: list[str] = []
@@ -114,7 +121,7 @@ class BundleDirectory:
                 elif stat.S_ISREG(kind) and not name.endswith(".tmp"):
                     found.append(f"{folder}{name}")
         except OSError as error:
-            self._give_up(error)
+            self.give_up(error)
         return found
 
     def _present(self) -> list[str]:
@@ -130,7 +137,7 @@ class BundleDirectory:
             except FileNotFoundError:
                 pass  # as it should be
             except OSError as error:
-                self._give_up(error)
+                self.give_up(error)
 
-    def _give_up(self, error: OSError) -> None:
+    def give_up(self, error: OSError) -> None:
         self.problem = self.problem or error.strerror or str(error)

@@ -18,6 +18,7 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     seeding.py    seeding every test, where a seed is imposed
     entropy.py    watching what no seed reaches, where the user asked for it
     fixtures.py   seeded values for whoever asks
+    test_bundle.py  the fixture `bundle`: what a test says of itself
     failures.py   from pytest's reports to failures and reasons
     workers.py    xdist: the controller's part, and a worker's
     selection.py  which tests run, and in which order, where a rerun says so

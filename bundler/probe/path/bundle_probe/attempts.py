@@ -25,9 +25,24 @@ class Attempt:
     """One attempt that is going on, or the one before it while the test may yet be repeated."""
 
     __slots__ = (
-        "durations", "failures", "fields", "inherits", "item", "key", "node_id", "number",
-        "occurrence", "open", "order", "outcome", "reason", "sections", "states",
-        "subtest_failures", "used",
+        "durations",
+        "failures",
+        "fields",
+        "inherits",
+        "item",
+        "key",
+        "node_id",
+        "number",
+        "occurrence",
+        "open",
+        "order",
+        "outcome",
+        "reason",
+        "sections",
+        "started_us",
+        "states",
+        "subtest_failures",
+        "used",
     )  # fmt: skip
 
     def __init__(self, item, node_id, number, occurrence, order):
@@ -37,6 +52,7 @@ class Attempt:
         self.occurrence = occurrence
         self.order = order
         self.fields = self.key = ""
+        self.started_us = 0
         self.open = True
         self.outcome = "passed"
         self.reason = None
@@ -99,6 +115,11 @@ class Attempts:
         except Exception as error:
             self.log.disarm(error)
 
+    def started_ns(self, node_id):
+        """Return when the attempt that is going on began, on the monotonic clock, or None."""
+        attempt = self._going_on.get(node_id)
+        return self.log.at_ns(attempt.started_us) if attempt is not None else None
+
     def _begin(self, item, node_id):
         before = self._going_on.get(node_id) or self._last
         if before is not None and before.node_id == node_id and before.item is item:
@@ -142,8 +163,9 @@ class Attempts:
         occurrence = f',"occurrence":{attempt.occurrence}' if attempt.occurrence > 1 else ""
         key = f'{self._session}{occurrence},"attempt":{attempt.number}'
         attempt.fields, attempt.key = fields, key
+        now_us = attempt.started_us = log.now_us()
         log.write(
-            f'{{"v":1,"ts_us":{log.now_us()},"level":"INFO","category":"test","event":"TestStarted"'
+            f'{{"v":1,"ts_us":{now_us},"level":"INFO","category":"test","event":"TestStarted"'
             f'{fields}{log.thread_id()},"message":"started","data":{key}{self._worker}'
             f',"order":{attempt.order}{self._place(attempt.item)}}}}}\n'
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from command_line import Ended, Place, place
+from command_line import BUNDLE, Ended, Place, place
 from tools import needs
 
 from bundler.runners.go_screen import Screen
@@ -142,6 +145,33 @@ def test_a_report_of_gotestsum_is_rerun(shop: Place) -> None:
     }
     ended = bundle(shop, "run", "-R", str(report), "--", "go", "test", "./...")
     assert "2 still outstanding" in ended.stderr
+
+
+@pytest.mark.slow
+@needs("go")
+@pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
+def test_a_killed_recorder_has_kept_what_came(shop: Place) -> None:
+    shop.file(
+        "long/long_test.go",
+        'package long\nimport ("testing"; "time")\nfunc TestFirst(t *testing.T) {}\n'
+        "func TestLong(t *testing.T) { time.Sleep(60 * time.Second) }\n",
+    )
+    recorder = subprocess.Popen(
+        [*BUNDLE, "run", "--", "go", "test", "./long"],
+        cwd=shop.project,
+        env=shop.environment(**CACHE),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(b"TestLong" in log.read_bytes() for log in shop.store.rglob("events.ndjson")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(recorder.pid, signal.SIGKILL)
+    recorder.wait()
+    assert "while running example.com/shop/long::TestLong" in shop.bundle("replay").stdout
+    assert short(shop.verdicts()) == {"long::TestFirst": "passed", "long::TestLong": "unfinished"}
 
 
 # What is shown, line by line

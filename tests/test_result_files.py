@@ -234,4 +234,7 @@ def test_a_hint_names_only_what_can_be_opened_again(here: Place) -> None:
     told = here.run(["bash", "-c", script, PYTHON]).stdout
     assert "failed (exit code 1)" in told
     assert "bundle rerun" not in told
+    os.mkfifo(here.project / "named.zip")
+    script = 'cat x.zip > named.zip & exec "$0" -m bundler replay named.zip'
+    assert "Rerun" not in here.run(["sh", "-c", script, PYTHON]).stdout
     assert "Rerun" not in here.run(["sh", "-c", f"cat x.zip | {PYTHON} -m bundler replay -"]).stdout

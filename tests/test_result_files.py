@@ -128,6 +128,16 @@ def test_where_the_probe_cannot_reach_pytest_s_own_report_can(here: Place) -> No
     assert here.verdicts() == {"test_it::test_x": "passed", "test_it::test_y": "failed"}
 
 
+def test_a_report_that_pytest_wrote_in_ci_is_rerun(here: Place) -> None:
+    here.file("tests/test_it.py", "class TestA:\n    def test_x(self): pass\n")
+    here.file("tests/test_b.py", "def test_y(): assert 0\ndef test_z(): pass\n")
+    pytest_here = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    assert here.run([*pytest_here, "--junitxml=results.xml"]).code == 1
+    for words in (["run", "-R", "results.xml", "--"], ["rerun", "results.xml", "--"]):
+        assert here.bundle(*words, *pytest_here).code == 1
+        assert here.verdicts() == {"tests/test_b.py::test_y": "failed"}
+
+
 # A project's own runner
 
 

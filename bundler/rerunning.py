@@ -272,7 +272,7 @@ def _select(
 ) -> Selection | None:
     """Select what is outstanding, and say what that cannot keep."""
     selection = runner.select(rerun.start.argv, planned.expected, results)
-    if runner.NOT_KEPT:
+    if runner.NOT_KEPT and (selection is None or selection.commands):
         in_vain = {
             Order.FAILED: False,
             Order.WORKER: selection is not None or not runner.KEEPS_ORDER,

@@ -129,6 +129,24 @@ def test_what_cannot_be_compiled_is_outstanding(weather: Place) -> None:
     assert (ended.code, len(weather.verdicts())) == (0, 2)
 
 
+@pytest.mark.slow
+@needs("nextest")
+def test_a_report_of_nextest_is_rerun_by_a_filter_of_exact_names(weather: Place) -> None:
+    case = "<testcase classname='{}' name='{}'>{}</testcase>"
+    inner = case.format("sky-high::it", "shared", "<failure/>") + case.format(
+        "sky-high", "tests::blue", ""
+    )
+    root = "<testsuites name='nextest-run' uuid='0a1b2c3d-0000-4000-8000-000000000000'>"
+    weather.file("results.xml", f"{root}<testsuite name='s'>{inner}</testsuite></testsuites>")
+    command = ["cargo", "nextest", "run", "--offline", "-p", "sky-high"]
+    ended = weather.bundle("rerun", "results.xml", "--", *command)
+    assert ended.code == 0, ended.stderr
+    ran = {test.test_id for test in weather.latest().results.tests if test.attempts}
+    assert ran - {"sky-high tests::blue", "sky-high::bin/sky-high of_main"} == {
+        "sky-high::it shared"
+    }
+
+
 # What is read, line by line
 
 

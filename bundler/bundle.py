@@ -377,15 +377,17 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
 
 
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
-    """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    """Write a file of a recording, durably; one that may be too large for memory is streamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     opening = getattr(files, "open", None)
     with path.open("xb") as target:
         if opening is None:
             target.write(files[name])
-            return
-        with opening(name) as source:
-            shutil.copyfileobj(source, target)
+        else:
+            with opening(name) as source:
+                shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
 
 
 def pack(path: Path, target: Target) -> RunManifest:

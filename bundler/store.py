@@ -125,7 +125,7 @@ class Store:
         """
         import tempfile
 
-        from bundler import bundle
+        from bundler import atomic, bundle
 
         run_id = recording.manifest.run_id
         if not RUN_ID.fullmatch(run_id):
@@ -140,6 +140,7 @@ class Store:
             bundle.adopt(incoming, recording, source)
             path = self._next(run_id)
             incoming.rename(path)
+        atomic.sync_directory(self.directory)
         return _stored(path, *_numbered(path.name))
 
     def ids(self) -> list[str]:

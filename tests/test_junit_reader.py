@@ -280,6 +280,13 @@ def test_what_a_suite_printed_is_kept() -> None:
     assert [one.content for one in printed] == [b"x"]
 
 
+@pytest.mark.parametrize("encoding", ["U-TF-8", "big5", "utf-7", "idna", "rot13", "hex"])
+def test_an_encoding_that_cannot_be_read_is_said(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><testsuite><testcase name="a"/></testsuite>'
+    with pytest.raises(DamagedRecording, match=r"encoding|decod"):
+        read(text.encode())
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 def test_any_encoding_is_read(encoding: str) -> None:
     name = "utf-8" if encoding == "utf-8-sig" else encoding

@@ -205,6 +205,16 @@ def log_of(here: Place) -> bytes:
     return started if b'"TestStarted","test_id":"test_it.py::test_waits"' in started else b""
 
 
+def test_what_a_module_puts_into_the_environment_is_masked_in_what_tests_print(
+    tmp_path: Path,
+) -> None:
+    here = place(tmp_path)
+    load = f"import os\nos.environ['LATE_TOKEN'] = {CANARY!r}\n"
+    here.file("test_it.py", load + "def test_prints(): print(os.environ['LATE_TOKEN'])\n")
+    assert here.bundle("run", "--", *PYTEST).code == 0
+    assert leaks(here.store) == []
+
+
 def test_what_the_wrapper_notes_is_masked(tmp_path: Path) -> None:
     live = bundle.begin(tmp_path, a_manifest(), started_ns=0, masker=masker_of(SECRETS))
     live.append("Warning", category="log", message=f"no {CANARY}", data={"message": ODD})

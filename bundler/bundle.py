@@ -55,6 +55,8 @@ from bundler.zip_writer import Target, write_zip
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+    from bundler.dropped_files import Change
+
 MANIFEST = manifest_document.NAME
 ENVIRONMENT = "environment.json"
 SUMMARY = "summary.json"
@@ -282,6 +284,17 @@ def _log(recording: Recording, results: Results, frames: list[tuple[int, int]]) 
     return Log(results.events, results.complete, damaged, frames)
 
 
+def settle(directory: Path) -> list[Change]:
+    """Make safe what tests left in a bundle whose recorder vanished before it could do so.
+
+    Until then the gate may refuse the bundle. Raises OSError.
+    """
+    from bundler.dropped_files import make_safe
+
+    abandoned = (directory / LOG).exists() and not is_live(directory)
+    return make_safe(directory / "tests") if abandoned else []
+
+
 def seal_abandoned(directory: Path) -> RunManifest:
     """Seal a bundle whose recorder vanished: what is there, with the status that follows."""
     recording = read_directory(directory)
@@ -443,20 +456,21 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
 
 
 def member_of(recording: Recording, name: str) -> str | None:
-    """Return what a file of a recording is called now: a foreign one is renamed by `adopt`."""
-    if name in recording.files:
-        return name
-    renamed = (recording.manifest.source or {}).get("renamed")
-    stored = renamed.get(name) if isinstance(renamed, dict) else None
-    stored = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
-    return stored if stored in recording.files else None
+    """Return what a file of a foreign recording is called now: `adopt` renames it."""
+    if MANIFEST in recording.files:
+        renamed = (recording.manifest.source or {}).get("renamed")
+        stored = renamed.get(name) if isinstance(renamed, dict) else None
+        name = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
+    return name if name in recording.files else None
 
 
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
-    """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    """Write a file of a recording, durably; one that may be too large for memory is streamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as target, opened(files, name) as source:
         shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
 
 
 def pack(path: Path, target: Target) -> RunManifest:

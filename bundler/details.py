@@ -179,7 +179,7 @@ def _told_facts(recording: Recording, told: Told) -> Iterator[tuple[str, str]]:
         elif file.is_trace:
             yield "Trace", one_line(f"{file.member}, {_trace_words(recording, file)}")
         else:
-            facts = ", ".join(filter(None, [file.media_type, f"{size:,} bytes"]))
+            facts = ", ".join(filter(None, [file.media_type, count(size, "byte")]))
             yield "Artifact", one_line(f"{file.name}, {facts}: {file.member}")
     for problem in told.problems:
         yield "Damaged", one_line(problem)

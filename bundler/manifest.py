@@ -10,6 +10,7 @@ History: 1.0, first version. 1.1, `redaction` in the manifest.
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -174,6 +175,7 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
     """
     document = parse_document(raw, "manifest.json")
     check_format(document, "manifest.json")
+    document["seed"] = exact_seed(document.get("seed"), document.get("seed_hex"))
     try:
         manifest = msgspec.convert(document, RunManifest)
     except msgspec.ValidationError as error:
@@ -183,6 +185,15 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
     return manifest, document
 
 
+def exact_seed(seed: object, seed_hex: object) -> object:
+    """Return a seed as `seed_hex` beside it says it, where a program rounded it to a double."""
+    if type(seed) is not int or not isinstance(seed_hex, str) or not _HEX.fullmatch(seed_hex):
+        return seed
+    exact = int(seed_hex, 16)
+    return exact if seed < 1 << 65 and float(seed) == float(exact) else seed
+
+
+_HEX = re.compile(r"[0-9a-f]{16}")
 _OWN = msgspec.json.Decoder(RunManifest)
 
 
@@ -196,7 +207,7 @@ def parse_own(raw: bytes) -> RunManifest:
         manifest = _OWN.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return parse_manifest(raw)[0]
-    if manifest.format.major != FORMAT_MAJOR or not 0 <= manifest.seed < 1 << 64:
+    if manifest.format.major != FORMAT_MAJOR or manifest.seed_hex != f"{manifest.seed:016x}":
         return parse_manifest(raw)[0]
     return manifest
 

@@ -27,7 +27,6 @@ from bundler import (
     bundle,
     dropped_files,
     environment,
-    suite_bundles,
     test_bundles,
 )
 from bundler.errors import BundleError
@@ -281,6 +280,8 @@ class Recorder:
         by_pytest = any(one.info.get("runner") == "pytest" for one in results.sessions)
         if by_pytest or not folder.is_dir() or not any(folder.iterdir()):
             return False
+        from bundler import suite_bundles
+
         known = {test.test_id for test in results.tests}
         manifest = self.live.manifest
         try:

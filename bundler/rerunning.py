@@ -272,8 +272,12 @@ def _select(
 ) -> Selection | None:
     """Select what is outstanding, and say what that cannot keep."""
     selection = runner.select(rerun.start.argv, planned.expected, results)
-    if runner.NOT_KEPT:
-        in_vain = rerun.order is Order.WORKER or (rerun.order is Order.FULL and selection is None)
+    if runner.NOT_KEPT and (selection is None or selection.commands):
+        in_vain = {
+            Order.FAILED: False,
+            Order.WORKER: selection is not None or not runner.KEEPS_ORDER,
+            Order.FULL: selection is None and not runner.KEEPS_ORDER,
+        }[rerun.order]
         order = f"--order {rerun.order} has no effect: " if in_vain else ""
         ui.status(f"bundle: {order}{runner.NOT_KEPT}")
     if rerun.order is Order.FULL:

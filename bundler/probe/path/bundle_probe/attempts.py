@@ -122,6 +122,11 @@ class Attempts:
         attempt = self._going_on.get(node_id)
         return self.log.at_ns(attempt.started_us) if attempt is not None else None
 
+    def number(self, node_id):
+        """Return the number of the attempt that is going on, 1 where none is."""
+        attempt = self._going_on.get(node_id)
+        return attempt.number if attempt is not None else 1
+
     def _begin(self, item, node_id):
         before = self._going_on.get(node_id) or self._last
         if before is not None and before.node_id == node_id and before.item is item:

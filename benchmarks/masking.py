@@ -29,8 +29,10 @@ import random
 
 import pytest
 
-WORDS = """INFO DEBUG worker connection established request finished in ms status user id path for
-/api/v1/items test_module.function returned None error retry attempt queue size handler the and""".split()
+WORDS = """
+INFO DEBUG worker connection established request finished in ms status user id path for
+/api/v1/items test_module.function returned None error retry attempt queue size handler the and
+""".split()
 
 
 @pytest.mark.parametrize("number", range({tests}))
@@ -38,7 +40,8 @@ def test_prints(number):
     chance = random.Random(number)
     some = [" ".join(chance.choices(WORDS, k=10)) for _ in range(100)]
     for line in range({lines}):
-        print(f"2026-11-22 06:{{line % 60:02}}:00,{{line % 1000:03}} {{some[line % 100]}} {{line:#x}}")
+        time = f"06:{{line % 60:02}}:00,{{line % 1000:03}}"
+        print(f"2026-11-22 {{time}} {{some[line % 100]}} {{line:#x}}")
 '''
 
 

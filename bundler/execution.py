@@ -77,6 +77,8 @@ def _record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
+    if not request.redact:
+        ui.status(f"bundle: {recorder.NOT_REDACTED}")
 
     def invoke(argv: list[str]) -> process.Exit:
         return _invoke(ui, recording, argv, child, configuration)
@@ -258,6 +260,8 @@ def last_lines(execution: Execution) -> list[str]:
     tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
     began = any(test.attempts for test in results.tests)
     total = f"{tests}, {f'{red} not passing' if began else 'none run'}, " if results.tests else ""
+    broken = sum(problem.outcome is Verdict.ERRORED for problem in results.collection)
+    total += f"{broken} not collected, " if broken else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
 

@@ -129,6 +129,24 @@ def test_what_cannot_be_compiled_is_outstanding(weather: Place) -> None:
     assert (ended.code, len(weather.verdicts())) == (0, 2)
 
 
+@pytest.mark.slow
+@needs("nextest")
+def test_a_report_of_nextest_is_rerun_by_a_filter_of_exact_names(weather: Place) -> None:
+    case = "<testcase classname='{}' name='{}'>{}</testcase>"
+    inner = case.format("sky-high::it", "shared", "<failure/>") + case.format(
+        "sky-high", "tests::blue", ""
+    )
+    root = "<testsuites name='nextest-run' uuid='0a1b2c3d-0000-4000-8000-000000000000'>"
+    weather.file("results.xml", f"{root}<testsuite name='s'>{inner}</testsuite></testsuites>")
+    command = ["cargo", "nextest", "run", "--offline", "-p", "sky-high"]
+    ended = weather.bundle("rerun", "results.xml", "--", *command)
+    assert ended.code == 0, ended.stderr
+    ran = {test.test_id for test in weather.latest().results.tests if test.attempts}
+    assert ran - {"sky-high tests::blue", "sky-high::bin/sky-high of_main"} == {
+        "sky-high::it shared"
+    }
+
+
 # What is read, line by line
 
 
@@ -255,13 +273,15 @@ def test_quiet_names_what_failed_and_counts_the_others() -> None:
     assert "5 tests passed of which only the number is told" in results.warnings[0]["message"]
 
 
-def test_colours_and_carriage_returns_are_no_part_of_a_name() -> None:
-    styled = "\x1b[1m\x1b[92m     Running\x1b[0m tests/a.rs (t/debug/deps/a-0123456789abcdef)\r"
+@pytest.mark.parametrize("reset", ["\x1b(B\x1b[m", "\x1b[m\x0f", "\x1b[0m"])
+def test_colours_and_progress_are_no_part_of_a_name(reset: str) -> None:
+    styled = "   Building [==> ] 1/2: a\r\x1b[K\x1b[1m\x1b[92m     Running\x1b[0m tests/a.rs "
+    styled += "(t/debug/deps/a-0123456789abcdef)\r"
     results = read(
         ("terminal", styled),
         ("terminal", "running 1 test\r"),
-        ("terminal", "test x ... \x1b[32mok\x1b(B\x1b[m\r"),
-        ("terminal", "test result: \x1b[32mok\x1b[m. 1 passed;"),
+        ("terminal", f"test x ... \x1b[32mok{reset}\r"),
+        ("terminal", f"test result: \x1b[32mok{reset}. 1 passed;"),
         artifacts=[artifact("a")],
     )
     assert verdicts(results) == {"weather::a x": "passed"}

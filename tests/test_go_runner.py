@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
-from command_line import Ended, Place, place
+from command_line import BUNDLE, Ended, Place, place
 from tools import needs
 
 from bundler.runners.go_screen import Screen
@@ -83,7 +86,7 @@ def test_every_test_is_recorded_and_rerun_until_green(shop: Place) -> None:
     assert short(shop.verdicts())["crash::TestPanics"] == "crashed"
     first = shop.latest()
     assert [one.node_id for one in first.results.collection] == [f"{SHOP}broken"]
-    assert first.manifest.command.runner == "go test"
+    assert (first.manifest.command.runner, first.manifest.status.state) == ("go test", "failed")
     seeds = {one.info.get("suite"): one.info.get("shuffle_seed") for one in first.results.sessions}
 
     cart.write_text(cart.read_text().replace('t.Error("no")', "").replace("t.Errorf", "t.Logf"))
@@ -112,8 +115,13 @@ def test_every_test_is_recorded_and_rerun_until_green(shop: Place) -> None:
     }
     kept = {one.info.get("suite"): one.info.get("shuffle_seed") for one in second.results.sessions}
     assert kept[f"{SHOP}cart"] == seeds[f"{SHOP}cart"] is not None
-    assert bundle(shop, "rerun").code == 0
-    assert shop.latest().manifest.run_id == second.manifest.run_id  # there was nothing to run
+    sessions = [one.id for one in second.results.sessions]
+    assert len(sessions) == len(set(sessions)) >= 4  # an invocation each
+    last = bundle(shop, "rerun")
+    # What was left out before is known to pass: the two sets travel along.
+    passing = len(first.results.tests) - 1 + len({"broken::TestNew"})
+    assert f"0 outstanding, {passing} passing left out" in last.stderr
+    assert (last.code, shop.latest().manifest.run_id) == (0, second.manifest.run_id)
 
 
 @pytest.mark.slow
@@ -137,6 +145,33 @@ def test_a_report_of_gotestsum_is_rerun(shop: Place) -> None:
     }
     ended = bundle(shop, "run", "-R", str(report), "--", "go", "test", "./...")
     assert "2 still outstanding" in ended.stderr
+
+
+@pytest.mark.slow
+@needs("go")
+@pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
+def test_a_killed_recorder_has_kept_what_came(shop: Place) -> None:
+    shop.file(
+        "long/long_test.go",
+        'package long\nimport ("testing"; "time")\nfunc TestFirst(t *testing.T) {}\n'
+        "func TestLong(t *testing.T) { time.Sleep(60 * time.Second) }\n",
+    )
+    recorder = subprocess.Popen(
+        [*BUNDLE, "run", "--", "go", "test", "./long"],
+        cwd=shop.project,
+        env=shop.environment(**CACHE),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not any(b"TestLong" in log.read_bytes() for log in shop.store.rglob("events.ndjson")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(recorder.pid, signal.SIGKILL)
+    recorder.wait()
+    assert "while running example.com/shop/long::TestLong" in shop.bundle("replay").stdout
+    assert short(shop.verdicts()) == {"long::TestFirst": "passed", "long::TestLong": "unfinished"}
 
 
 # What is shown, line by line

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bundler.bundle import settle
 from bundler.errors import UsageError
 from bundler.store import directory_of, is_path, open_recording
 from bundler.terminal import Ui
@@ -47,6 +48,8 @@ def command(
                 f"{run} is packed, and only a directory is repaired",
                 hint="Add it to the store with `bundle add`, then repair it there.",
             )
+        for change in settle(directory):
+            ui.status(f"tests: {change}")
         repair(directory)
         ui.status(f"rebuilt what is derived from the log of {directory.name}")
     trace = trace_at(run) if is_path(run) else None

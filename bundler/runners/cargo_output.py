@@ -42,7 +42,9 @@ from bundler.translation import Execution, Translation
 LONGEST = 4000
 """Characters of a line that is looked at closely."""
 
-_STYLE = re.compile(rb"\x1b\[[0-9;]*m|\x1b\(B|\r$")
+_STYLE = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]|\x1b[()][A-Z0-9]|[\x0e\x0f]")
+"""How terminals are told to change colours and back, and to erase a line, by their terminfo."""
+
 _RUNNING = re.compile(r"\s*Running (?:.*\()?([^()\s]+?)(?:\.exe)?\)?$")
 _DOC_TESTS = re.compile(r"\s*Doc-tests (\S+)$")
 _BEGINS = re.compile(r"running ([0-9]+) tests?$")
@@ -130,7 +132,8 @@ class CargoOutput:
 
     def note(self, stream: str, line: bytes) -> None:
         """Take a whole line that was printed."""
-        text = _STYLE.sub(b"", line).decode("utf-8", "replace")
+        last = _STYLE.sub(b"", line).rstrip(b"\r").rpartition(b"\r")[2]  # behind a progress bar
+        text = last.decode("utf-8", "replace")
         if len(text) > LONGEST:
             self._printed(text)
             return

@@ -185,8 +185,8 @@ def _recorded(folder: Path) -> Recording | None:
 
 
 def _quoted(text: str) -> str:
-    """A text as nextest's filters take it: what would end the matcher is escaped."""
-    return re.sub(r"([\\/()])", r"\\\1", text)
+    """A text as nextest's filters take it: what would end the matcher is escaped, no more."""
+    return re.sub(r"([\\/),])", r"\\\1", text)
 
 
 def _build_words(path: Path) -> list[str]:

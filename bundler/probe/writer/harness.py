@@ -24,6 +24,7 @@ from .file_names import (
     trace_file_name,
 )
 from .json_text import pretty
+from .masking import Masking
 from .media_types import media_type_of
 from .system import System
 
@@ -222,6 +223,7 @@ class Harness:
     def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
         """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
         name = name or ("attachment" if isinstance(source, bytes) else os.path.basename(source))
+        name = Masking.masker.text(os.fspath(name))
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             target = self._place_for(name)
             size = self._directory.copy(file, target)

@@ -34,7 +34,9 @@ def runs_as_ever(ended: Ended) -> list[str]:
     """The suite failed as it does; return what was said of the recording."""
     assert (ended.code, "1 failed" in ended.stdout) == (1, True), ended
     assert "Traceback" not in ended.stderr
-    return [one for one in ended.stderr.splitlines() if "not recording" in one or "incomplete" in one]
+    return [
+        one for one in ended.stderr.splitlines() if "not recording" in one or "incomplete" in one
+    ]
 
 
 def without_home(here: Place, *words: str, **more: str) -> Ended:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # as in typing, which takes as long to load as all of this
+TYPE_CHECKING = False  # as in typing, whose import a short command can do without
 if TYPE_CHECKING:
     from types import FrameType
 

@@ -217,9 +217,11 @@ def _packages(
             weight = 70 if name in RANDOMISING else 55
             if _names(name, failures):
                 weight += 25 if "import" in spoken else 15
-            yield Difference(
-                f"{kind[:-1]} {name}", there.get(name, "absent"), here.get(name, "absent"), weight
-            )
+            a_side, b_side = there.get(name, "absent"), here.get(name, "absent")
+            if not (a_side and b_side):  # a source tree on the path, likely the project's own
+                weight = 5
+            what = f"{kind[:-1]} {name}"
+            yield Difference(what, a_side or "no version", b_side or "no version", weight)
 
 
 def _names(name: str, text: str) -> bool:

@@ -17,7 +17,9 @@ names what to do. `bundler.cli` prints both, in one place.
 
 from __future__ import annotations
 
-from typing import ClassVar
+TYPE_CHECKING = False  # as in typing, whose import a short command can do without
+if TYPE_CHECKING:
+    from typing import ClassVar
 
 
 class BundleError(Exception):

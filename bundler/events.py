@@ -37,7 +37,7 @@ In the table, KEY is `session, occurrence?, attempt`. Durations are microseconds
 | event | category | `data` |
 |---|---|---|
 | `RunStarted` | run | `run_id, argv, cwd, started_at` (RFC 3339, UTC) |
-| `SessionStarted` | run | `session, runner, runner_version?, python?, executable?, rootdir?, args?, capture?, plugins? {name: version}, packages? {name: version}, workers?, hash_probe?, hypothesis_profile?` |
+| `SessionStarted` | run | `session, runner, runner_version?, python?, executable?, rootdir?, args?, capture?, plugins? {name: version}, packages? {name: version}, workers?, hash_probe?, random_seeds? {plugin: seed}, timeout?, hypothesis_profile?` |
 | `TestsCollected` | run | `session, selected [id…]` or `session, deselected [id…], reason?`; in chunks, in order; a repeated id is a further occurrence |
 | `CollectionFailed` | run | `session, failures […]`; `test_id` names the file or node that failed |
 | `CollectionSkipped` | run | `session, reason, file?, line?`; `test_id` names the file or node |
@@ -73,6 +73,27 @@ import msgspec
 VERSION = 1
 MAX_LINE_BYTES = 1 << 20
 LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
+RUN_EVENTS = frozenset(
+    {
+        "RunStarted",
+        "SessionStarted",
+        "TestsCollected",
+        "CollectionFailed",
+        "CollectionSkipped",
+        "TestStarted",
+        "TestOutput",
+        "SubtestFinished",
+        "TestFinished",
+        "GeneratorState",
+        "EntropyDrawn",
+        "Attachment",
+        "RunOutput",
+        "Warning",
+        "SessionFinished",
+        "RunFinished",
+    }
+)
+"""The events in the table above; every other one is a test's own."""
 
 
 class Event(msgspec.Struct, omit_defaults=True, frozen=True):

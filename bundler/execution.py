@@ -5,7 +5,10 @@ Where recording is not possible, the command runs all the same and one line says
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,9 +17,9 @@ from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
 from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
-from bundler.results import NOT_PASSING, Results, Status, Verdict
-from bundler.runners import nextest as nextest_runner
-from bundler.runners import process
+from bundler.recording import Recording
+from bundler.results import COMMAND_RUNNER, NOT_PASSING, Results, Status, Verdict
+from bundler.runners import Inside, Invocation, Runner, configured, javascript, process, runner_of
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
 from bundler.store import open_store
@@ -44,39 +47,52 @@ def record(
     fix_hash: bool,
     documents: Mapping[str, bytes] | None = None,
 ) -> Execution:
-    """Run the request's command under recording.
+    """Run the request's command, or the commands that select its tests, under recording.
 
     `documents` are written into the bundle before the command starts; one named `selection.json`
     is what the probe selects its tests by.
     """
     if not request.argv:
         raise UsageError("a command is missing", hint="Write `bundle run -- COMMAND`.")
+    with _with_tests_file(request) as request:
+        return _record(ui, request, env, configuration, fix_hash, documents or {})
+
+
+def _record(
+    ui: Ui,
+    request: Request,
+    env: Mapping[str, str],
+    configuration: Configuration,
+    fix_hash: bool,
+    documents: Mapping[str, bytes],
+) -> Execution:
     if not configuration.record:
-        return Execution(request, _pass_through(request.argv, request.cwd, env))
+        return Execution(request, _unrecorded(request, env))
     request = replace(request, output_limit=configuration.output_limit or UNLIMITED)
     try:
-        recording = recorder.begin(request, open_store(env), env, documents or {})
+        recording = recorder.begin(request, open_store(env), env, documents)
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        return Execution(request, _pass_through(request.argv, request.cwd, env))
+        return Execution(request, _unrecorded(request, env))
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
-    with nextest_runner.inside(request.argv, child) as inside:
-        ended = process.run(
-            pytest_runner.command(request.argv, child),
-            env=inside.environment if inside else child,
-            cwd=request.cwd,
-            on_output=recording.output,
-            on_idle=recording.idle,
-        )
-        if inside:
-            _take_in(ui, recording, inside)
+    if not request.redact:
+        ui.status(f"bundle: {recorder.NOT_REDACTED}")
+
+    def invoke(argv: list[str]) -> process.Exit:
+        return _invoke(ui, recording, argv, child, configuration)
+
+    recording.leave_out(request.left_out)
+    ended = _one_after_the_other(request, invoke)
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
-        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
+        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
+        is_one_test=request.runner == COMMAND_RUNNER,
     )
+    for remark in recording.remarks:
+        ui.status(f"bundle: {remark}")
     if ended.recording_error is not None:
         recording.disarm(ended.recording_error)
     if recording.problem:
@@ -84,21 +100,111 @@ def record(
     return Execution(request, ended, recorded, _tail(recording))
 
 
-def _take_in(ui: Ui, recording: Recorder, inside: nextest_runner.Inside) -> None:
-    try:
-        told = inside.recording()
-    except BundleError as error:
-        ui.status(f"bundle: nextest's recording cannot be read: {error.message}")
-        return
-    if told is not None:
-        recording.take_in(told)
-
-
-def runner_of(argv: Sequence[str]) -> str:
+def runner_name(
+    argv: Sequence[str], configuration: Configuration, results: Sequence[str] = ()
+) -> str:
     """Return which runner's command this is, `command` where it is nobody's."""
-    if pytest_runner.recognises(argv):
-        return "pytest"
-    return "nextest" if nextest_runner.recognises(argv) else "command"
+    runner = configured.choose(argv, configuration.runners, results)
+    return COMMAND_RUNNER if runner is None else runner.NAME
+
+
+@contextlib.contextmanager
+def _with_tests_file(request: Request) -> Iterator[Request]:
+    """Write the file that `{tests_file}` stands for; it is gone when the command has ended."""
+    if not request.lines or request.selected is None:
+        yield request
+        return
+    with tempfile.TemporaryDirectory(prefix="bundle-tests-") as name:
+        path = Path(name) / "tests.txt"
+        path.write_text("".join(f"{line}\n" for line in request.lines), encoding="utf-8")
+        selected = [
+            [word.replace("{tests_file}", str(path)) for word in command]
+            for command in request.selected
+        ]
+        yield replace(request, selected=selected)
+
+
+def _one_after_the_other(
+    request: Request, invoke: Callable[[list[str]], process.Exit]
+) -> process.Exit:
+    """Run the commands one after the other; the first that fails says how it ended.
+
+    One that is stopped, or cannot be started, is the last.
+    """
+    commands = [request.argv] if request.selected is None else request.selected
+    ends = []
+    for argv in commands:
+        ends.append(invoke(list(argv)))
+        if ends[-1].signal is not None or ends[-1].forwarded or not ends[-1].started:
+            return ends[-1]
+    return next((one for one in ends if one.code != 0), ends[-1])
+
+
+def _invoke(
+    ui: Ui,
+    recording: Recorder,
+    argv: list[str],
+    env: Mapping[str, str],
+    configuration: Configuration,
+) -> process.Exit:
+    request = recording.request
+
+    def say(line: str) -> None:
+        ui.status(f"bundle: {line}")
+
+    runner = configured.choose(argv, configuration.runners, request.results, say)
+    if runner is not None and request.seed_imposed:
+        argv, env = runner.seeded(argv, env, request.seed)
+    recording.begin_invocation(argv)
+    before = recording.sessions()
+    with _inside(runner, Invocation(argv, env, request.cwd, recording.tell)) as inside:
+        ended = process.run(
+            inside.argv,
+            env=inside.env,
+            cwd=request.cwd,
+            on_output=recording.output,
+            on_idle=_idle(recording, inside),
+            show=inside.show,
+        )
+        _take_in(ui, recording, inside, before)
+    return ended
+
+
+def _idle(recording: Recorder, inside: Inside) -> Callable[[], None]:
+    poll = inside.poll
+    if poll is None:
+        return recording.idle
+
+    def both() -> None:
+        recording.idle()
+        poll()
+
+    return both
+
+
+@contextlib.contextmanager
+def _inside(runner: Runner | None, invocation: Invocation) -> Iterator[Inside]:
+    """What the runner makes of an invocation; the invocation as it is where it cannot."""
+    with contextlib.ExitStack() as stack:
+        inside = None
+        if runner is not None:
+            with contextlib.suppress(OSError):
+                inside = stack.enter_context(runner.inside(invocation))
+        yield inside or Inside(invocation.argv, invocation.env)
+
+
+def _take_in(ui: Ui, recording: Recorder, inside: Inside, before: int) -> None:
+    """Take in what was not told on the way; a report of tests that told of themselves is not."""
+    try:
+        told = inside.recording() or ()
+    except (OSError, BundleError) as error:
+        ui.status(f"bundle: what the runner recorded cannot be read: {_reason(error)}")
+        return
+    if told and not isinstance(told, Recording) and recording.sessions() > before:
+        ui.status("bundle: the tests told of themselves; the files of JUnit XML are left out")
+        return
+    for one in [told] if isinstance(told, Recording) else told:
+        recording.take_in(one)
 
 
 def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:
@@ -144,8 +250,8 @@ def last_lines(execution: Execution) -> list[str]:
     manifest, results = recorded.manifest, recorded.results
     short = manifest.run_id[:8]
     lines = []
-    if not results.sessions:
-        why = pytest_runner.why_unreached(execution.request.argv, execution.output_tail)
+    if results.is_plain_command:
+        why = _why_plain(execution)
         lines += [f"bundle: recorded as a plain command: {why}"] if why else []
     if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
         running = while_running(results)
@@ -154,8 +260,21 @@ def last_lines(execution: Execution) -> list[str]:
     tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
     began = any(test.attempts for test in results.tests)
     total = f"{tests}, {f'{red} not passing' if began else 'none run'}, " if results.tests else ""
+    broken = sum(problem.outcome is Verdict.ERRORED for problem in results.collection)
+    total += f"{broken} not collected, " if broken else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
+
+
+def _why_plain(execution: Execution) -> str | None:
+    """Why nothing of the tests was seen, and what to do; None where that is as it should be."""
+    argv = execution.request.argv
+    why = pytest_runner.why_unreached(argv, execution.output_tail)
+    script = None if why else javascript.script_of(argv, execution.request.cwd)
+    if script is None or runner_of(script) is None:
+        return why
+    words = one_line(shlex.join(script))
+    return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
 
 
 def while_running(results: Results) -> str:
@@ -165,6 +284,10 @@ def while_running(results: Results) -> str:
         return ""
     more = f" and {len(running) - 1} more" if len(running) > 1 else ""
     return f", while running {one_line(running[0])}{more}"
+
+
+def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
+    return _one_after_the_other(request, lambda argv: _pass_through(argv, request.cwd, env))
 
 
 def _pass_through(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> process.Exit:

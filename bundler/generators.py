@@ -1,4 +1,4 @@
-"""What a recording kept of the random generators, for a rerun to set again.
+"""What a recording kept of the random generators, for a rerun or a reproduction to set again.
 
 A bundle is a stranger's data: a state that is not of the form of `schemas/event.v1.json`, or whose
 numbers are not all there, is passed over, so that the probe is never handed one that it refuses.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 import zlib
 from collections.abc import Container
 from typing import Any
@@ -18,10 +19,19 @@ from bundler.recording import Recording
 
 STATE_BYTES = 625 * 4
 LAST_POSITION = 624
+_NUMBER = re.compile("-?[0-9]{1,20}")
+_SEEDS = {
+    "randomly": re.compile("[0-9]{1,20}"),
+    "random_order": re.compile(r"[\w.-]{1,64}"),
+    **dict.fromkeys(("jest", "vitest", "rspec"), _NUMBER),
+}
+"""The plugins and runners whose seeds are given back, and the forms that these may have."""
 
 
-def kept_states(recording: Recording, wanted: Container[str]) -> dict[str, dict[str, Any]]:
-    """Return the states with which the last bad attempt of each wanted test started."""
+def kept_states(
+    recording: Recording, wanted: Container[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return the states with which the last bad attempt of each test started, or of each wanted."""
     found: dict[str, dict[str, Any]] = {}
     for line in recording.log.lines():
         if line.problem or b'"GeneratorState"' not in line.content:
@@ -31,8 +41,10 @@ def kept_states(recording: Recording, wanted: Container[str]) -> dict[str, dict[
             states = checked(event.payload().get("states"))
         except ValueError:
             continue
-        if event.event == "GeneratorState" and event.test_id in wanted:
-            found[str(event.test_id)] = states
+        if event.event != "GeneratorState" or event.test_id is None:
+            continue
+        if wanted is None or event.test_id in wanted:
+            found[event.test_id] = states
     return found
 
 
@@ -44,19 +56,20 @@ def checked(states: object) -> dict[str, Any]:
     return {name: check(states[name]) for name, check in known.items() if name in states}
 
 
-def random_seeds(recording: Recording) -> dict[str, int]:
-    """Return the seed that pytest-randomly had, where every session of the run had the same.
-
-    That of pytest-random-order is of no use: it gives an order, and a rerun says its own.
-    """
+def random_seeds(recording: Recording) -> dict[str, str]:
+    """Return the seeds by which plugins shuffled, where every session of the run had the same."""
     infos = [session.info.get("random_seeds") for session in recording.results.sessions]
-    texts = {info.get("randomly") if isinstance(info, dict) else None for info in infos}
-    if len(texts) != 1:
-        return {}
-    text = texts.pop()
-    if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 20:
-        return {"randomly": int(text)}
-    return {}
+    found = {}
+    for name, form in _SEEDS.items():
+        seeds = {_seed_in(info, name, form) for info in infos}
+        if len(seeds) == 1 and (seed := seeds.pop()) is not None:
+            found[name] = seed
+    return found
+
+
+def _seed_in(info: object, name: str, form: re.Pattern[str]) -> str | None:
+    seed = info.get(name) if isinstance(info, dict) else None
+    return seed if isinstance(seed, str) and form.fullmatch(seed) else None
 
 
 def _random(part: object) -> dict[str, Any]:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime
-from typing import Any
+import os
+import time
 
+from bundler import listing_cache, places
 from bundler.look import Style
-from bundler.store import StoredRun, open_store
-from bundler.terminal import Ui
 from bundler.tree import Line, Row, draw, text_lines
+
+TYPE_CHECKING = False  # as in typing, whose import a short command can do without
+if TYPE_CHECKING:
+    from typing import Any
+
+    from bundler.store import StoredRun
+    from bundler.terminal import Ui
 
 
 def show_runs(ui: Ui, *, seeds: bool = False, as_json: bool = False) -> int:
     """Show the runs of the project that this is called in; return the exit code."""
-    store = open_store()
-    runs = store.runs()
     if as_json:
-        ui.result(json.dumps([_document(run) for run in runs], indent=2))
-        return 0
-    lines = draw([_row(run) for run in runs], ascii_only=not ui.look.unicode)
-    texts = text_lines(lines, datetime.now().astimezone().tzinfo or UTC, with_seeds=seeds)
+        return _show_document(ui)
+    project = places.project_of(places.current_directory())
+    folder = places.project_folder(places.store_root(os.environ, project), project)
+    rows = listing_cache.rows(folder, _read)
+    lines = draw(rows, ascii_only=not ui.look.unicode)
+    texts = text_lines(lines, time.localtime, with_seeds=seeds)
     below: list[Line | None] = [None] * (len(texts) - len(lines))
     told = zip(texts, [*lines, *below], strict=True)
     ui.stdout.write_lines(_highlighted(ui, text, line) for text, line in told)
-    if not runs:
-        ui.status(f"no run of {store.project} is stored; record one with `bundle run -- COMMAND`")
+    if not rows:
+        ui.status(f"no run of {project} is stored; record one with `bundle run -- COMMAND`")
     return 0
 
 
@@ -38,6 +43,16 @@ def _highlighted(ui: Ui, text: str, line: Line | None) -> str:
     return text[:begin] + ui.look.paint(Style.IDENTIFIER, text[begin:end]) + text[end:]
 
 
+def _read(path: str, sequence: int, run_id: str) -> tuple[Row, bool]:
+    """The row of a run, and whether it stays so: only a sealed run does."""
+    from pathlib import Path
+
+    from bundler.store import stored_run
+
+    run = stored_run(Path(path), sequence, run_id)
+    return _row(run), run.sealed
+
+
 def _row(run: StoredRun) -> Row:
     manifest = run.manifest
     if manifest is None:
@@ -46,7 +61,7 @@ def _row(run: StoredRun) -> Row:
         run_id=run.run_id,
         sequence=run.sequence,
         parent_run_id=manifest.parent.run_id if manifest.parent else None,
-        created_us=created_us(manifest.created_at),
+        created_us=_created_us(manifest.created_at),
         duration_us=manifest.duration_us,
         size_bytes=run.size_bytes,
         status=run.status.state,
@@ -56,12 +71,23 @@ def _row(run: StoredRun) -> Row:
     )
 
 
-def created_us(text: str) -> int | None:
+def _created_us(text: str) -> int | None:
     """Return microseconds since 1970 of an RFC 3339 time, None where it is none."""
+    from datetime import datetime
+
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         return None
+
+
+def _show_document(ui: Ui) -> int:
+    import json
+
+    from bundler.store import open_store
+
+    ui.result(json.dumps([_document(run) for run in open_store().runs()], indent=2))
+    return 0
 
 
 def _document(run: StoredRun) -> dict[str, Any]:

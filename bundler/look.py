@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from bundler.escapes import RESET, one_line
@@ -18,7 +17,17 @@ ENCODING_ERRORS = "bundler.visible"
 """The name of an encoding error handler: a character that a stream's encoding lacks is shown as a
 plain one that looks like it, or by its number. It is registered when this module is imported."""
 
-_PLAIN = {"─": "-", "│": "|", "├": "|", "└": "`", "·": "-", "…": "...", "→": "->", "×": "x"}
+_PLAIN = {
+    "─": "-",
+    "│": "|",
+    "├": "|",
+    "└": "`",
+    "·": "-",
+    "…": "...",
+    "→": "->",
+    "×": "x",
+    "✗": "x",
+}
 _FORCING = ("CLICOLOR_FORCE", "FORCE_COLOR")
 _WINDOWS_TERMINALS = ("WT_SESSION", "TERM", "ANSICON", "ConEmuANSI")
 
@@ -48,7 +57,6 @@ class ColourChoice(StrEnum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True)
 class Look:
     """What one stream can show: colour, characters beyond ASCII, and how many columns.
 
@@ -56,10 +64,19 @@ class Look:
     prefix of a run id follows, which stands out.
     """
 
-    colour: bool = False
-    unicode: bool = True
-    width: int = 80
-    runs: tuple[str, ...] | None = None
+    __slots__ = ("colour", "runs", "unicode", "width")
+
+    def __init__(
+        self,
+        colour: bool = False,
+        unicode: bool = True,
+        width: int = 80,
+        runs: tuple[str, ...] | None = None,
+    ) -> None:
+        self.colour = colour
+        self.unicode = unicode
+        self.width = width
+        self.runs = runs
 
     def paint(self, style: Style, text: str) -> str:
         """Return text in a style, or as it is where there is no colour."""

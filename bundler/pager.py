@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterator, Mapping
-from typing import IO, TYPE_CHECKING
 
+TYPE_CHECKING = False  # as in typing, whose import a short command can do without
 if TYPE_CHECKING:
     import subprocess
+    from typing import IO
 
 
 def chosen(environment: Mapping[str, str], configured: str | None = None) -> list[str]:
@@ -18,6 +18,8 @@ def chosen(environment: Mapping[str, str], configured: str | None = None) -> lis
     command = environment.get("BUNDLE_PAGER", configured)
     if command is None:
         command = environment.get("PAGER", "less")
+    import shlex
+
     try:
         words = shlex.split(command)
     except ValueError:  # a quote that is never closed

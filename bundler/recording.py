@@ -6,10 +6,11 @@ format translates into the same events, so there is one way to look at a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
 
 from bundler.eventlog import EventLog
 from bundler.events import Event, decode_line, text_bytes
@@ -104,3 +105,15 @@ class Recording:
                 omitted_bytes=int(data.get("omitted_bytes", 0)),
                 ts_us=event.ts_us,
             )
+
+
+def opened(files: Mapping[str, bytes], name: str) -> IO[bytes]:
+    """Return a stream of a file of a recording; one may be too large for memory."""
+    opening: Callable[[str], IO[bytes]] | None = getattr(files, "open", None)
+    return opening(name) if opening else io.BytesIO(files[name])
+
+
+def file_size(files: Mapping[str, bytes], name: str) -> int:
+    """Return how many bytes a file of a recording has."""
+    size: Callable[[str], int] | None = getattr(files, "size", None)
+    return size(name) if size else len(files[name])

@@ -11,9 +11,14 @@ where no rung below it showed the same failure again:
 | `full` | the whole run, with as many workers |
 
 A rung that shows it is executed again, until it was seen `repeat` times or came out otherwise. One
-with tests before the failing one is then bisected: delta debugging (Zeller and Hildebrandt,
-"Simplifying and Isolating Failure-Inducing Input", 2002) finds a smallest set of them without any
-one of which the failure stays away; each set counts only if the failure came back twice.
+with tests before the failing one is then bisected: `bundler.delta_debugging` finds a smallest set
+of them without any one of which the failure stays away; each set counts only if the failure came
+back twice.
+
+One that comes back alone, every time, is executed without what was given of the recorded run: the
+random numbers, the order of hashes, the time zone and locale. Where it then passed twice, and with
+them failed once more, each is left out by itself: one without which it passed twice is what the
+failure takes.
 
 | seen | verdict |
 |---|---|
@@ -33,9 +38,11 @@ A file that could not be collected has one rung, `collection`.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+from bundler.delta_debugging import ddmin
 
 REPEAT = 3
 CONFIRM = 2
@@ -82,6 +89,14 @@ SEEN_AGAIN = frozenset(
 )
 
 
+class Chance(StrEnum):
+    """What an execution is given of the recorded run, and may do without."""
+
+    NUMBERS = "random_numbers"
+    HASHES = "order_of_hashes"
+    PLACE = "time_zone_and_locale"
+
+
 class BudgetSpent(Exception):
     """Thrown into the ladder where there is no time for another execution."""
 
@@ -102,12 +117,21 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One execution: the tests before the target, in order. `left` is about how many follow."""
+    """One execution: the tests before the target, in order, and what of the recorded run it lacks.
+
+    `left` is about how many executions follow.
+    """
 
     rung: Rung
     before: tuple[str, ...] = ()
     left: int = 0
     bisecting: bool = False
+    without: frozenset[Chance] = frozenset()
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is an execution of its rung, as all of the verdict are."""
+        return not self.bisecting and not self.without
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +155,7 @@ class Conclusion:
     verdict: ReproVerdict
     rung: Rung | None
     polluters: tuple[str, ...] = ()
+    takes: tuple[Chance, ...] = ()
     tried: tuple[tuple[Trial, Sight], ...] = ()
     budget_spent: bool = False
     minimal: bool = True
@@ -143,20 +168,29 @@ class Conclusion:
     @property
     def same_of(self) -> tuple[int, int]:
         """How often the same failure was seen, of how many executions of the verdict's rung."""
-        on_rung = [s for t, s in self.ran if t.rung is self.rung and not t.bisecting]
+        on_rung = [s for t, s in self.ran if t.rung is self.rung and t.counts]
         return sum(sight.seen is Seen.SAME for sight in on_rung), len(on_rung)
 
     def last(self, *seen: Seen) -> Sight | None:
-        """Return the last sight of one of these kinds."""
-        return next((s for _, s in reversed(self.tried) if s.seen in seen), None)
+        """Return the last sight of one of these kinds, as the recorded run had it."""
+        found = (s for t, s in reversed(self.tried) if s.seen in seen and not t.without)
+        return next(found, None)
+
+    def without(self, chance: Chance) -> tuple[int, int]:
+        """How often the test passed without one chance, of how many executions."""
+        sights = [s for t, s in self.ran if t.without == {chance}]
+        return sum(sight.seen is Seen.PASSED for sight in sights), len(sights)
 
 
 Climb = Generator[Trial, Sight, Conclusion]
 
 
-def ladder(target: Target, repeat: int = REPEAT) -> Climb:
-    """Yield one trial after the other, be sent what each showed, and return the conclusion."""
-    climb = _Climb(target, repeat)
+def ladder(target: Target, repeat: int = REPEAT, chances: Iterable[Chance] = ()) -> Climb:
+    """Yield one trial after the other, be sent what each showed, and return the conclusion.
+
+    `chances` are those that an execution is given of the recorded run.
+    """
+    climb = _Climb(target, repeat, tuple(chances))
     try:
         yield from climb.up()
     except BudgetSpent:
@@ -178,30 +212,7 @@ def rungs_of(target: Target) -> list[tuple[Rung, tuple[str, ...]]]:
     return rungs
 
 
-def ddmin(items: Sequence[str]) -> Generator[tuple[str, ...], bool, tuple[str, ...]]:
-    """Yield sets to try, be sent whether each still shows it, and return a smallest that does.
-
-    The whole is known to show it, and the empty set not to. The order is kept.
-    """
-    current, parts = tuple(items), 2
-    while len(current) > 1:
-        chunks = _split(current, parts)
-        smaller = yield from _first_that_shows(chunks)
-        if smaller is not None:
-            current, parts = smaller, 2
-            continue
-        without = [_minus(current, chunk) for chunk in chunks] if parts > 2 else []
-        smaller = yield from _first_that_shows(without)
-        if smaller is not None:
-            current, parts = smaller, max(parts - 1, 2)
-        elif parts >= len(current):
-            break
-        else:
-            parts = min(len(current), parts * 2)
-    return current
-
-
-def plain_line(test_ids: Sequence[str], variables: Mapping[str, str], more: Sequence[str]) -> str:
+def plain_line(test_ids: Sequence[str], variables: Mapping[str, str], more: Iterable[str]) -> str:
     """Return the same in the words of pytest alone, quoted for a POSIX shell."""
     sets = [f"{name}={shlex.quote(value)}" for name, value in variables.items()]
     ids = ["'" + one.replace("'", "'\"'\"'") + "'" for one in test_ids]
@@ -215,10 +226,12 @@ class _Climb:
 
     target: Target
     repeat: int
+    chances: tuple[Chance, ...] = ()
     tried: list[tuple[Trial, Sight]] = field(default_factory=list)
     budget_spent: bool = False
     shown: tuple[Rung, tuple[str, ...]] | None = None
     polluters: tuple[str, ...] | None = None
+    takes: tuple[Chance, ...] = ()
     minimal: bool = False
 
     def up(self) -> Generator[Trial, Sight, None]:
@@ -234,8 +247,12 @@ class _Climb:
         yield from self.try_again(*rungs[0])
 
     def settle(self, rung: Rung, before: tuple[str, ...]) -> Generator[Trial, Sight, None]:
-        """See whether a rung shows the failure every time; if so, and after others, after which."""
-        if not (yield from self.always(rung, before)) or rung not in (Rung.FILE, Rung.WORKER):
+        """See whether a rung shows the failure every time; if so, what it takes."""
+        if not (yield from self.always(rung, before)):
+            return
+        if rung is Rung.ALONE:
+            yield from self.look_for_chances()
+        if rung not in (Rung.FILE, Rung.WORKER):
             return
         yield from self.try_again(Rung.ALONE, ())
         if self.times(Rung.ALONE, Seen.SAME):
@@ -260,6 +277,24 @@ class _Climb:
             if seen in (Seen.SAME, Seen.GONE, Seen.NOTHING):
                 return
 
+    def look_for_chances(self) -> Generator[Trial, Sight, None]:
+        """See without which of the chances the failure stays away, if without all of them."""
+        if not self.chances or not (yield from self.stays_away(frozenset(self.chances))):
+            return
+        # Did it stay away for want of them, or of itself?
+        if (yield from self.run(Rung.ALONE, (), 0)) is not Seen.SAME:
+            return
+        for one in self.chances:
+            if len(self.chances) == 1 or (yield from self.stays_away(frozenset({one}))):
+                self.takes += (one,)
+
+    def stays_away(self, without: frozenset[Chance]) -> Generator[Trial, Sight, bool]:
+        for left in range(CONFIRM - 1, -1, -1):
+            seen = yield from self.run(Rung.ALONE, (), left, without=without)
+            if seen is not Seen.PASSED:
+                return False
+        return True
+
     def bisect(self, rung: Rung, before: tuple[str, ...]) -> Generator[Trial, Sight, None]:
         search = ddmin(before)
         try:
@@ -281,16 +316,22 @@ class _Climb:
         return True
 
     def run(
-        self, rung: Rung, before: tuple[str, ...], left: int, *, bisecting: bool = False
+        self,
+        rung: Rung,
+        before: tuple[str, ...],
+        left: int,
+        *,
+        bisecting: bool = False,
+        without: frozenset[Chance] = frozenset(),
     ) -> Generator[Trial, Sight, Seen]:
-        trial = Trial(rung, before, left, bisecting)
+        trial = Trial(rung, before, left, bisecting, without)
         sight = yield trial
         self.tried.append((trial, sight))
         return sight.seen
 
     def times(self, rung: Rung, *seen: Seen) -> int:
         return sum(
-            trial.rung is rung and not trial.bisecting and sight.seen in seen
+            trial.rung is rung and trial.counts and sight.seen in seen
             for trial, sight in self.tried
         )
 
@@ -301,6 +342,7 @@ class _Climb:
             verdict=verdict,
             rung=rung,
             polluters=self.polluters or () if verdict is ReproVerdict.ORDER_DEPENDENT else (),
+            takes=self.takes if verdict is ReproVerdict.REPRODUCED else (),
             tried=tuple(self.tried),
             budget_spent=self.budget_spent,
             minimal=self.minimal or verdict is not ReproVerdict.ORDER_DEPENDENT,
@@ -326,27 +368,3 @@ class _Climb:
 
     def alone_was_not_executed(self) -> bool:
         return not self.times(Rung.ALONE, Seen.PASSED, Seen.DIFFERENT)
-
-
-def _split(items: tuple[str, ...], parts: int) -> list[tuple[str, ...]]:
-    size, more = divmod(len(items), parts)
-    chunks, start = [], 0
-    for part in range(parts):
-        end = start + size + (part < more)
-        chunks.append(items[start:end])
-        start = end
-    return chunks
-
-
-def _minus(items: tuple[str, ...], out: tuple[str, ...]) -> tuple[str, ...]:
-    left_out = set(out)
-    return tuple(one for one in items if one not in left_out)
-
-
-def _first_that_shows(
-    candidates: Sequence[tuple[str, ...]],
-) -> Generator[tuple[str, ...], bool, tuple[str, ...] | None]:
-    for candidate in candidates:
-        if (yield candidate):
-            return candidate
-    return None

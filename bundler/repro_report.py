@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bundler.circumstances import parting_of
 from bundler.divergence import Parting, parting_lines
 from bundler.environment_difference import COSMETIC, Difference
 from bundler.escapes import one_line
+from bundler.generators import random_seeds
 from bundler.look import Look, Style
 from bundler.repro import Conclusion, ReproVerdict, Rung, Seen, plain_line
-from bundler.reproduction import Bench, hash_seed_of, parting_of
+from bundler.repro_progress import chance_words
+from bundler.reproduction import SEED_OPTIONS, Bench, hash_seed_of
 from bundler.seeds import show_seed
 from bundler.sighting import Original, aliases
 
 MOST_DIFFERENCES = 12
 MOST_IDS = 20
+MOST_WORDS = 160
 
 _STYLES = {
     ReproVerdict.REPRODUCED: Style.FAILED,
@@ -88,8 +92,33 @@ def plain_command(report: Report, conclusion: Conclusion) -> str:
     else:
         ids = [target.test_id]
     if conclusion.rung is Rung.FULL:
-        return plain_line([], variables, bench.kit.start.argv[_arguments_at(bench) :])
-    return plain_line([_from_here(bench, one) for one in ids], variables, bench.more)
+        argv = bench.kit.start.argv[_arguments_at(bench) :]
+        return plain_line([], variables, [*argv, *_shuffled_alike(bench, argv)])
+    words = [*bench.more, *_not_shuffled(bench)]
+    return plain_line([_from_here(bench, one) for one in ids], variables, dict.fromkeys(words))
+
+
+def _shuffled_alike(bench: Bench, argv: Sequence[str]) -> list[str]:
+    """What makes the plugins that shuffle do so as they did in the recorded run."""
+    seeds = random_seeds(bench.kit.parent)
+    named = {word.partition("=")[0] for word in argv}
+    names = sorted(bench.shuffling & seeds.keys())
+    options = {SEED_OPTIONS[name]: seeds[name] for name in names}
+    return [f"{option}={seed}" for option, seed in options.items() if option not in named]
+
+
+def _not_shuffled(bench: Bench) -> list[str]:
+    """What keeps plugins from putting tests that are named into another order."""
+    words = []
+    if "randomly" in bench.shuffling:
+        seed = random_seeds(bench.kit.parent).get("randomly")
+        words += [f"--randomly-seed={seed}"] if seed else []
+        words.append("--randomly-dont-reorganize")
+    # Where the command alone had switched it on, the plain line does not.
+    on_command = any(word.startswith("--random-order") for word in bench.kit.start.argv)
+    if "random_order" in bench.shuffling and not on_command:
+        words.append("--random-order-bucket=none")
+    return words
 
 
 def _from_here(bench: Bench, test_id: str) -> str:
@@ -122,9 +151,7 @@ def _sentence(conclusion: Conclusion) -> str:
         case ReproVerdict.FLAKY:
             return f"the same failure {where} in {same} of {of} executions"
         case ReproVerdict.ORDER_DEPENDENT:
-            which = "" if conclusion.minimal else " (not the smallest set: the time was spent)"
-            count = len(conclusion.polluters)
-            return f"the same failure after {count} other, never alone{which}:"
+            return _after_others(conclusion)
         case ReproVerdict.FAILS_DIFFERENTLY:
             return f"it fails {where}, but not as recorded:"
         case ReproVerdict.NOT_REPRODUCED:
@@ -132,6 +159,16 @@ def _sentence(conclusion: Conclusion) -> str:
         case ReproVerdict.COULD_NOT_RUN:
             sight = conclusion.last(Seen.NOTHING, Seen.GONE)
             return sight.why if sight else "the time was spent before it could be executed"
+
+
+def _after_others(conclusion: Conclusion) -> str:
+    count = len(conclusion.polluters)
+    tests = "1 other test" if count == 1 else f"{count} other tests"
+    after = [sight.seen for trial, sight in conclusion.ran if trial.before == conclusion.polluters]
+    alone = [sight.seen for trial, sight in conclusion.ran if not trial.before]
+    words = f"the same failure after {tests}, {after.count(Seen.SAME)} of {len(after)}"
+    words += f"; never alone, {alone.count(Seen.SAME)} of {len(alone)}"
+    return f"{words}:" if conclusion.minimal else f"{words} (a smaller set may do: time is up):"
 
 
 def _lines(report: Report, original: Original, conclusion: Conclusion, look: Look) -> Iterator[str]:
@@ -143,19 +180,28 @@ def _lines(report: Report, original: Original, conclusion: Conclusion, look: Loo
         yield f"    {one_line(one)}"
     if len(conclusion.polluters) > MOST_IDS:
         yield f"    and {len(conclusion.polluters) - MOST_IDS} more"
-    yield f"  recorded:  {one_line(original.words)}"
+    for chance in conclusion.takes:
+        passed, of = conclusion.without(chance)
+        what = chance_words(chance)
+        yield f"  it takes the recorded {what}: otherwise it passed, {passed} of {of}"
+    yield f"  recorded:  {_clipped(original.words)}"
     sight = conclusion.last(Seen.DIFFERENT)
     if sight is not None:
-        yield f"  here:      {one_line(sight.why)}"
+        yield f"  here:      {_clipped(sight.why)}"
     yield from _rungs_without_answer(conclusion)
     if conclusion.budget_spent:
         yield "  the budget was spent before everything was tried (--budget)"
     parting = _parting(report, original, conclusion)
-    if parting is not None:
+    if parting is not None and not _parts_at_the_end(parting):
         yield "  where the executions part:"
         yield from (f"  {one_line(line)}" for line in parting_lines(parting, "recorded", "here"))
     yield f"  without bundle:  {one_line(plain_command(report, conclusion))}"
     yield ""
+
+
+def _clipped(words: str) -> str:
+    shown = one_line(words)
+    return shown if len(shown) <= MOST_WORDS else f"{shown[: MOST_WORDS - 1]}…"
 
 
 def _rungs_without_answer(conclusion: Conclusion) -> Iterator[str]:
@@ -178,6 +224,11 @@ def _parting(report: Report, original: Original, conclusion: Conclusion) -> Part
     return parting_of(report.bench.kit, original, sight)
 
 
+def _parts_at_the_end(parting: Parting) -> bool:
+    """Whether all that differs is how the test ended, which was said."""
+    return all(side and side[0].event == "TestFinished" for side in (parting.left, parting.right))
+
+
 def _environment_lines(report: Report, look: Look) -> Iterator[str]:
     shown = [one for one in report.differences if one.weight >= COSMETIC and not one.applied]
     small = [one for one in report.differences if one.weight < COSMETIC]
@@ -187,8 +238,10 @@ def _environment_lines(report: Report, look: Look) -> Iterator[str]:
     for one in itertools.islice(shown, MOST_DIFFERENCES):
         yield f"  {one_line(f'{one.what}: recorded {one.recorded}, here {one.here}')}"
     rest = max(0, len(shown) - MOST_DIFFERENCES) + len(small)
-    if rest:
+    if rest and shown:
         yield f"  and {rest} more that matter less (--json)"
+    elif rest:
+        yield f"What differs from the recording matters little: {rest} in --json."
     taken = report.bench.kit.taken
     words = [f"{name}={value}" for name, value in taken.sets.items()]
     seed = hash_seed_of(report.bench)
@@ -218,6 +271,7 @@ def _document(report: Report, original: Original, conclusion: Conclusion) -> dic
         "verdict": conclusion.verdict.value,
         "rung": conclusion.rung.value if conclusion.rung else None,
         "polluters": list(conclusion.polluters),
+        "takes": [chance.value for chance in conclusion.takes],
         "minimal": conclusion.minimal,
         "runs": len(conclusion.tried),
         "same": same,
@@ -234,6 +288,7 @@ def _document(report: Report, original: Original, conclusion: Conclusion) -> dic
                 "rung": trial.rung.value,
                 "before": len(trial.before),
                 "bisecting": trial.bisecting,
+                "without": sorted(chance.value for chance in trial.without),
                 "seen": sight.seen.value,
                 "why": sight.why,
                 "duration_us": sight.duration_us,

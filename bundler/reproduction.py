@@ -8,46 +8,31 @@ the terminal nor the project's pytest cache, and is ended when its time is over.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bundler import bundle, environment, probe, recorder
+from bundler import bundle, environment, probe, recorder, unseen
 from bundler.about import environment_of
-from bundler.divergence import Parting, first_parting, steps
-from bundler.environment_difference import (
-    Difference,
-    Taken,
-    differences,
-    marked_applied,
-    moment_difference,
-    ranked,
-)
+from bundler.environment_difference import Taken
 from bundler.errors import BundleError
+from bundler.generators import random_seeds
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Recorded, Request
 from bundler.recording import Recording
-from bundler.repro import BudgetSpent, Conclusion, Rung, Seen, Sight, Trial, ladder
+from bundler.repro import BudgetSpent, Chance, Conclusion, Rung, Seen, Sight, Trial, ladder
+from bundler.repro_progress import progress_lines
 from bundler.rerunning import Start
 from bundler.runners import pytest as pytest_runner
-from bundler.seeds import hash_seed
+from bundler.seeds import component_seed, hash_seed
 from bundler.sighting import Original, aliases, look
-from bundler.status import Ending
 from bundler.store import Store
 from bundler.terminal import Ui
 
-OUTPUT_KEPT = 1 << 20
 LAST_WORDS = 400
-_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SEED_OPTIONS = {"randomly": "--randomly-seed", "random_order": "--random-order-seed"}
 
 
 @dataclass(frozen=True)
@@ -70,13 +55,13 @@ class Bench:
     ui: Ui
     states: Mapping[str, Any]
     more: tuple[str, ...] = ()
+    shuffling: frozenset[str] = frozenset()
     fix_hash: bool = True
     hash_seed_known: bool | None = None
     here: dict[str, Any] = field(default_factory=dict)
     root: Path | None = None
     durations_us: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    executions: int = 0
 
     @property
     def is_pytest(self) -> bool:
@@ -91,18 +76,40 @@ class Bench:
 
 def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) -> Conclusion:
     """Climb the ladder for one failure until there is a verdict or the clock says `deadline_s`."""
-    climb = ladder(original.target, repeat)
-    trial = next(climb)
+    climb = ladder(original.target, repeat, chances(bench, original))
+    trial, before = next(climb), None
     while True:
         try:
             if time.monotonic() + bench.typical_s() / 2 > deadline_s:
                 trial = climb.throw(BudgetSpent())
             sight = execute(bench, original, trial, deadline_s)
-            _say(bench, trial, sight)
+            for line in progress_lines(before, trial, sight, bench.typical_s()):
+                bench.ui.status(f"bundle:   {line}")
+            before = trial
             trial = climb.send(sight)
         except StopIteration as end:
             conclusion: Conclusion = end.value
             return conclusion
+
+
+def chances(bench: Bench, original: Original) -> Iterator[Chance]:
+    """Yield what executions of a failure are given of the recorded run and could do without."""
+    kit = bench.kit
+    drew = original.target.test_id in bench.states or kit.parent.manifest.seed_imposed
+    if drew or random_seeds(kit.parent):
+        yield Chance.NUMBERS
+    if hash_seed_of(bench) is not None:
+        yield Chance.HASHES
+    if _without_hash_seed(kit.taken.over(kit.env)) != _without_hash_seed(kit.env):
+        yield Chance.PLACE
+
+
+def hash_seed_of(bench: Bench) -> str | None:
+    """Return the PYTHONHASHSEED that the executions have, or None where it is left to chance."""
+    given = bench.kit.taken.sets.get("PYTHONHASHSEED")
+    if given is not None:
+        return None if given == "random" else given
+    return str(hash_seed(bench.kit.parent.manifest.seed)) if bench.fix_hash else None
 
 
 def execute(bench: Bench, original: Original, trial: Trial, deadline_s: float) -> Sight:
@@ -123,80 +130,12 @@ def execute(bench: Bench, original: Original, trial: Trial, deadline_s: float) -
         seen, words = Seen.NOTHING, why
     elif seen is Seen.NOTHING and not recorded.results.sessions:
         words = f"{words}; {_last_words(recorded)}"
-    if (
-        trial.rung is not Rung.FULL
-        and trial.before
-        and _has_workers(recorded)
-        and seen
-        not in (
-            Seen.NOTHING,
-            Seen.GONE,
-        )
-    ):
+    spread = trial.before and trial.rung is not Rung.FULL and _has_workers(recorded)
+    if spread and seen not in (Seen.NOTHING, Seen.GONE):
         seen, words = Seen.NOTHING, "its command spreads the tests over xdist workers"
     duration = recorded.manifest.duration_us or 0
     bench.durations_us.append(duration)
     return Sight(seen, words, str(recorded.directory), duration)
-
-
-def kept_states(parent: Recording, attempts: Mapping[str, int | None]) -> dict[str, Any]:
-    """Return the generator states that a run kept of its tests; of these attempts where named."""
-    found: dict[str, Any] = {}
-    for _, event in parent.events():
-        if event.event != "GeneratorState" or event.test_id is None:
-            continue
-        with contextlib.suppress(ValueError, KeyError):
-            data = event.payload()
-            wanted = attempts.get(event.test_id)
-            if event.test_id not in found or data.get("attempt") == wanted:
-                found[event.test_id] = data["states"]
-    return found
-
-
-def environment_differences(
-    bench: Bench, originals: list[Original], sources: list[Difference]
-) -> list[Difference]:
-    """Return where the executions differ from the recording, ranked for these failures."""
-    recorded = environment_of(bench.kit.parent)
-    text = "\n".join(original.text for original in originals)
-    found = [*sources, *(differences(recorded, bench.here, text) if bench.here else ())]
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    found += moment_difference(bench.kit.parent.manifest.created_at, now, text)
-    return ranked(marked_applied(found, {**bench.kit.taken.sets, **_applied_words(bench)}))
-
-
-def file_difference(bench: Bench, original: Original) -> Iterator[Difference]:
-    """Say whether the failing test's own file is what it was at the recorded commit."""
-    git = environment_of(bench.kit.parent).get("git")
-    commit = git.get("commit") if isinstance(git, dict) else None
-    file = original.target.test_id.partition("::")[0]
-    if bench.root is None:
-        return
-    if not (bench.root / file).exists():
-        yield Difference(f"file {file}", "there", "absent", 95)
-        return
-    if not isinstance(commit, str) or _COMMIT.fullmatch(commit) is None:
-        return
-    words = ["git", "diff", "--quiet", "--no-ext-diff", "--no-textconv", commit, "--", file]
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(
-            words, cwd=bench.root, env={**bench.kit.env}, capture_output=True, timeout=5
-        )
-        if done.returncode == 1:
-            yield Difference(f"file {file}", f"as at {commit[:12]}", "changed since", 95)
-
-
-def parting_of(kit: Kit, original: Original, sight: Sight | None) -> Parting | None:
-    """Return where the recorded execution of a test and another one part."""
-    if sight is None or sight.where is None or original.target.collection:
-        return None
-    test_id = original.target.test_id
-    recorded = steps((e for _, e in kit.parent.events()), test_id, original.attempt)
-    try:
-        again = bundle.read_directory(Path(sight.where))
-    except BundleError:
-        return None
-    return first_parting(recorded, steps((e for _, e in again.events()), test_id))
 
 
 def _execute(
@@ -204,9 +143,8 @@ def _execute(
 ) -> tuple[Recorded | None, str]:
     """Execute once; return what was recorded, and why it says nothing, if so."""
     kit = bench.kit
-    bench.executions += 1
     request = _request(bench, trial)
-    env = kit.taken.over(kit.env)
+    env = _environment(bench, trial)
     try:
         recording = recorder.begin(request, kit.store, env, _documents(bench, original, trial))
     except (OSError, BundleError) as error:
@@ -216,12 +154,12 @@ def _execute(
     recording.start_describing()
     limit_s = max(0.5, deadline_s - time.monotonic())
     argv = pytest_runner.command(request.argv, child)
-    ending, output, late = _run(argv, child, request.cwd, kit.scratch, limit_s)
-    recording.output("stdout", output)
-    recorded = recording.finish(ending)
+    ended = unseen.run(argv, child, request.cwd, kit.scratch / "output", limit_s)
+    recording.output("stdout", ended.output)
+    recorded = recording.finish(ended.ending)
     if recorded is None:
         return None, f"it could not be recorded: {recording.problem}"
-    return recorded, "it was ended when its time was over" if late else ""
+    return recorded, "it was ended when its time was over" if ended.late else ""
 
 
 def _request(bench: Bench, trial: Trial) -> Request:
@@ -230,12 +168,32 @@ def _request(bench: Bench, trial: Trial) -> Request:
     return Request(
         argv=argv,
         cwd=kit.start.cwd,
-        seed=manifest.seed,
+        seed=_other_seed(bench) if Chance.NUMBERS in trial.without else manifest.seed,
         seed_imposed=manifest.seed_imposed,
         runner="pytest" if bench.is_pytest else "command",
         parent=manifest.run_id,
         added=len(argv) - len(kit.start.argv),
     )
+
+
+def _environment(bench: Bench, trial: Trial) -> dict[str, str]:
+    kit = bench.kit
+    env = dict(kit.env) if Chance.PLACE in trial.without else kit.taken.over(kit.env)
+    if not trial.without:
+        return env
+    env = _without_hash_seed(env)
+    fixed = hash_seed_of(bench)
+    if Chance.HASHES in trial.without:
+        return {**env, "PYTHONHASHSEED": str(hash_seed(_other_seed(bench)))}
+    return env if fixed is None else {**env, "PYTHONHASHSEED": fixed}
+
+
+def _without_hash_seed(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name != "PYTHONHASHSEED"}
+
+
+def _other_seed(bench: Bench) -> int:
+    return component_seed(bench.kit.parent.manifest.seed, "other")
 
 
 def _words(bench: Bench, trial: Trial) -> list[str]:
@@ -248,6 +206,8 @@ def _words(bench: Bench, trial: Trial) -> list[str]:
         return [*words, *(word for word in bench.more if word != "-n0")]
     if trial.rung is not Rung.COLLECTION:
         words += ["--maxfail=0", "--continue-on-collection-errors"]
+    if Chance.NUMBERS in trial.without and "randomly" in bench.shuffling:
+        return [*words, *bench.more, f"--randomly-seed={hash_seed(_other_seed(bench))}"]
     return [*words, *bench.more]
 
 
@@ -259,8 +219,9 @@ def _documents(bench: Bench, original: Original, trial: Trial) -> dict[str, byte
     states = {alias: bench.states[one] for one in kept for alias in aliases(one)}
     ids = [alias for one in wanted for alias in aliases(one)]
     document: dict[str, Any] = {"version": 1, "deselect": [], "only": ids, "order": ids}
-    if states:
-        document["restore"] = states
+    if Chance.NUMBERS not in trial.without:
+        more = {"restore": states, "random_seeds": random_seeds(bench.kit.parent)}
+        document |= {name: value for name, value in more.items() if value}
     return {SELECTION: encode_document(document)}
 
 
@@ -272,19 +233,15 @@ def _learn(bench: Bench, recorded: Recorded) -> bool:
     again = _learn_hashing(bench, first, info)
     if not bench.is_pytest:
         return again
-    more = ["-n0"] if info.get("workers") else []
-    seeds = first.get("random_seeds")
     here = info.get("random_seeds")
-    if isinstance(seeds, dict) and isinstance(here, dict):
-        for name, option in (
-            ("randomly", "--randomly-seed"),
-            ("random_order", "--random-order-seed"),
-        ):
-            value = str(seeds.get(name, ""))
-            if name in here and value.isascii() and value.isdecimal() and here[name] != value:
-                more.append(f"{option}={value}")
-    bench.more = tuple(more)
-    return again or bool(more)
+    here = here if isinstance(here, dict) else {}
+    bench.shuffling = frozenset(here) & SEED_OPTIONS.keys()
+    wanted = random_seeds(bench.kit.parent)
+    # The probe gives the seeds back, but not where the project's own configuration names one.
+    other = [one for one in sorted(bench.shuffling & wanted.keys()) if here[one] != wanted[one]]
+    more = ["-n0"] if info.get("workers") else []
+    bench.more = (*more, *(f"{SEED_OPTIONS[one]}={wanted[one]}" for one in other))
+    return again or bool(bench.more)
 
 
 def _learn_hashing(bench: Bench, first: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
@@ -302,51 +259,6 @@ def _learn_hashing(bench: Bench, first: Mapping[str, Any], info: Mapping[str, An
     return True
 
 
-def _run(
-    argv: list[str], env: Mapping[str, str], cwd: Path, scratch: Path, limit_s: float
-) -> tuple[Ending, bytes, bool]:
-    """Run a command out of sight; return how it ended, its last output, and whether we ended it."""
-    with (scratch / "output").open("w+b") as output:
-        try:
-            process = subprocess.Popen(
-                argv,
-                env=dict(env),
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=os.name != "nt",
-            )
-        except OSError as error:
-            return Ending(127, started=False, error=f"{argv[0]}: {error.strerror}"), b"", False
-        late = False
-        try:
-            process.wait(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            late = True
-        finally:
-            _end(process)
-        code = process.wait()
-        size = output.seek(0, os.SEEK_END)
-        output.seek(max(0, size - OUTPUT_KEPT))
-        return Ending(*_as_ending(code)), output.read(), late
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started, if it still runs."""
-    if process.poll() is not None:
-        return
-    if sys.platform == "win32":
-        process.kill()
-    else:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _as_ending(code: int) -> tuple[int | None, int | None]:
-    return (None, -code) if code < 0 else (code, None)
-
-
 def _last_words(recorded: Recorded) -> str:
     recording = bundle.read_directory(recorded.directory)
     offsets = recorded.results.run_output_offsets[-1:]
@@ -357,43 +269,3 @@ def _last_words(recorded: Recorded) -> str:
 
 def _has_workers(recorded: Recorded) -> bool:
     return any(session.info.get("workers") for session in recorded.results.sessions)
-
-
-def _applied_words(bench: Bench) -> dict[str, str]:
-    taken = bench.kit.taken
-    applied = dict.fromkeys(taken.removes, "")
-    if "TZ" in taken.sets:
-        applied["time zone"] = taken.sets["TZ"]
-    if taken.sets.keys() & {"LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8"}:
-        applied |= dict.fromkeys(("locale ctype", "locale encoding", "locale utf8_mode"), "")
-    if bench.hash_seed_known:
-        applied["order of hashes"] = applied["PYTHONHASHSEED"] = ""
-    return applied
-
-
-def hash_seed_of(bench: Bench) -> str | None:
-    """Return the PYTHONHASHSEED that the executions have, or None where it is left to chance."""
-    given = bench.kit.taken.sets.get("PYTHONHASHSEED")
-    if given is not None:
-        return None if given == "random" else given
-    return str(hash_seed(bench.kit.parent.manifest.seed)) if bench.fix_hash else None
-
-
-def _say(bench: Bench, trial: Trial, sight: Sight) -> None:
-    words = {
-        Seen.SAME: "the same failure",
-        Seen.DIFFERENT: "another failure",
-        Seen.PASSED: "no failure",
-        Seen.NOTHING: "nothing to see",
-        Seen.GONE: "not there",
-    }[sight.seen]
-    what = {
-        Rung.COLLECTION: "collection",
-        Rung.ALONE: "alone",
-        Rung.FILE: f"after {len(trial.before)} of its file",
-        Rung.WORKER: f"after {len(trial.before)} of its worker",
-        Rung.FULL: "the full run",
-    }[trial.rung]
-    left_s = trial.left * bench.typical_s()
-    more = f"; about {left_s:.0f} s more" if left_s >= 1 else ""
-    bench.ui.status(f"bundle:   {what}: {words} ({sight.duration_us / 1e6:.1f} s){more}")

@@ -178,7 +178,7 @@ def selection_document(
     plan: Plan,
     *,
     restore: Mapping[str, Any] | None = None,
-    random_seeds: Mapping[str, int] | None = None,
+    random_seeds: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Return what the probe is handed: ids to leave out, and the order of the others.
 
@@ -247,6 +247,7 @@ class _Sight:
         file = self.file_of(test_id)
         yield from ("", ".", test_id, file)
         yield from _cut_at(file, "/")
+        yield from _cut_at(file, ".")  # a module or class of unittest's
         yield from _cut_at(test_id, "::")
 
 

@@ -12,8 +12,6 @@ A test's seed is the scenario seed of its test id; every attempt of the test has
 
 from __future__ import annotations
 
-import secrets
-
 from bundler.errors import UsageError
 
 OFFSET = 0xCBF29CE484222325
@@ -58,6 +56,8 @@ def hash_seed(root: int) -> int:
 
 def random_seed() -> int:
     """Return a fresh root seed from the operating system."""
+    import secrets  # which loads hashlib: whoever only shows a seed does without
+
     return secrets.randbits(64)
 
 

@@ -52,11 +52,21 @@ def _state(ending: Ending, results: Results, runner: str) -> tuple[Status, str |
         return Status.INTERRUPTED, _vanished(ending)
     if ending.signal is not None:
         return Status.INTERRUPTED, None
+    if any(session.info.get("runner") != "pytest" for session in results.sessions):
+        return _of_tests(ending, results), None
     if len(results.sessions) == 1:
         return _of_session(results.sessions[0], results, ending.exit_code)
     if runner == "pytest" and not results.sessions and ending.exit_code in (2, 3, 4, 5):
         return PYTEST_STATUS[ending.exit_code], None
     return (Status.PASSED if ending.exit_code == 0 else Status.FAILED), None
+
+
+def _of_tests(ending: Ending, results: Results) -> Status:
+    """Only pytest's exit codes say more than whether it went well; the tests say it elsewhere."""
+    told = infer(results).state
+    if ending.exit_code == 0:
+        return Status.NO_TESTS if told == Status.NO_TESTS else Status.PASSED
+    return Status.COLLECTION_FAILED if told == Status.COLLECTION_FAILED else Status.FAILED
 
 
 def _ended_by_itself(ending: Ending, results: Results) -> bool:

@@ -13,21 +13,19 @@ run id tells them apart.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from bundler import places
 from bundler.errors import (
     AmbiguousRun,
     BundleError,
     DamagedRecording,
     NotARecording,
-    OutputError,
     RunNotFound,
 )
 from bundler.manifest import NAME, RunManifest, RunStatus, parse_own
@@ -37,8 +35,6 @@ from bundler.results import Status
 if TYPE_CHECKING:
     from bundler.recording import Recording
 
-RUN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-RUN_DIRECTORY = re.compile(rf"(\d{{6,}})-({RUN_ID.pattern})")
 RECORDING_ENDINGS = (
     ".zip",
     ".xml",
@@ -72,6 +68,11 @@ class StoredRun:
     live: bool = False
 
     @property
+    def sealed(self) -> bool:
+        """Whether it has ended as it should: nothing of it is going to change."""
+        return bool(self.manifest and self.manifest.members) and not self.live
+
+    @property
     def size_bytes(self) -> int:
         """What the run takes on disk: as its manifest says, counted where it is not sealed."""
         if self.manifest is not None and self.manifest.members:
@@ -98,9 +99,7 @@ class Store:
     @property
     def directory(self) -> Path:
         """The folder of this project's runs."""
-        digest = hashlib.sha256(os.fsencode(self.project)).hexdigest()[:8]
-        name = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.project.name).strip("-.")[:60]
-        return self.root / f"{name or 'project'}-{digest}"
+        return Path(places.project_folder(str(self.root), str(self.project)))
 
     def new_run(self, run_id: str) -> Path:
         """Make the directory of a new run, the last of the sequence. Raises OSError."""
@@ -128,11 +127,11 @@ class Store:
         from bundler import atomic, bundle
 
         run_id = recording.manifest.run_id
-        if not RUN_ID.fullmatch(run_id):
+        if not places.RUN_ID.fullmatch(run_id):
             raise DamagedRecording(f"{recording.where} has no run id that can be stored")
         here = [one for one in self._directories() if one[2] == run_id]
         if here:
-            return _stored(*here[-1])
+            return stored_run(*here[-1])
         self._begin()
         with tempfile.TemporaryDirectory(dir=self.directory, prefix="adding-") as temporary:
             incoming = Path(temporary) / "run"
@@ -141,7 +140,7 @@ class Store:
             path = self._next(run_id)
             incoming.rename(path)
         atomic.sync_directory(self.directory)
-        return _stored(path, *_numbered(path.name))
+        return stored_run(path, *_numbered(path.name))
 
     def ids(self) -> list[str]:
         """The run id of every run, oldest first, by listing alone."""
@@ -149,7 +148,7 @@ class Store:
 
     def runs(self) -> list[StoredRun]:
         """Every run, oldest first. A damaged one is listed as such and disturbs no other."""
-        return [_stored(path, number, run_id) for path, number, run_id in self._directories()]
+        return [stored_run(path, number, run_id) for path, number, run_id in self._directories()]
 
     def find(self, name: str) -> StoredRun:
         """Return the run that `latest` or a unique prefix of a run id names.
@@ -164,29 +163,19 @@ class Store:
                     f"no run of {self.project} is stored",
                     hint="Record one with `bundle run -- COMMAND`, or name a file.",
                 )
-            return _stored(*known[-1])
+            return stored_run(*known[-1])
         found = [one for one in known if one[2].startswith(wanted)] if wanted else []
         if len(found) > 1:
             ids = ", ".join(run_id[:12] for _, _, run_id in found[:5])
             raise AmbiguousRun(f"run {shown(name)} is more than one: {ids}")
         if not found:
             raise RunNotFound(f"run {shown(name)} is not in the store of {self.project}")
-        return _stored(*found[0])
+        return stored_run(*found[0])
 
     def _directories(self) -> list[tuple[Path, int, str]]:
         folder = self.directory
-        try:
-            names = os.listdir(folder)  # noqa: PTH208  names are enough, and paths take their time
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise OutputError(
-                f"the store {folder} cannot be read: {error.strerror}",
-                hint="Set BUNDLE_STORE to a directory that you can read and write.",
-            ) from None
-        matches = ((name, RUN_DIRECTORY.fullmatch(name)) for name in names)
-        found = [(folder / name, int(m[1]), m[2]) for name, m in matches if m]
-        return sorted(found, key=lambda one: (one[1], one[2]))
+        found = places.run_directories(str(folder))
+        return [(folder / name, sequence, run_id) for name, sequence, run_id in found]
 
 
 def new_run_id() -> str:
@@ -204,35 +193,17 @@ def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -
 
 def store_root(env: Mapping[str, str], project: Path) -> Path:
     """Return `BUNDLE_STORE`, else the configured `store`, else the platform's state directory."""
-    chosen = env.get("BUNDLE_STORE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    from bundler.configuration import load_leniently
-
-    configured = load_leniently(project, env)[0].store
-    if configured is not None:
-        return configured.expanduser().absolute()
-    from platformdirs import user_state_path
-
-    return user_state_path("bundle", appauthor=False)
+    return Path(places.store_root(env, str(project)))
 
 
 def project_of(start: Path) -> Path:
     """Return the nearest directory at or above `start` that a project begins in, else `start`."""
-    for directory in (start, *start.parents):
-        if any((directory / mark).exists() for mark in (".git", "pyproject.toml", "Cargo.toml")):
-            return directory
-    return start
+    return Path(places.project_of(str(start)))
 
 
 def current_directory() -> Path:
     """Return the working directory. Raises OutputError where it was deleted."""
-    try:
-        return Path.cwd()
-    except OSError:
-        raise OutputError(
-            "the working directory is gone", hint="Change to a directory that exists."
-        ) from None
+    return Path(places.current_directory())
 
 
 def is_path(name: str) -> bool:
@@ -306,12 +277,13 @@ def open_stream(stream: IO[bytes], *, where: str) -> Recording:
 
 
 def _numbered(name: str) -> tuple[int, str]:
-    match = RUN_DIRECTORY.fullmatch(name)
+    match = places.RUN_DIRECTORY.fullmatch(name)
     assert match, f"{name} is not the name of a run directory"
     return int(match[1]), match[2]
 
 
-def _stored(path: Path, sequence: int, run_id: str) -> StoredRun:
+def stored_run(path: Path, sequence: int, run_id: str) -> StoredRun:
+    """Read the manifest of one run directory, whose name holds the other two."""
     try:
         manifest = parse_own((path / NAME).read_bytes())
     except BundleError as error:

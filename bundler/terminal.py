@@ -13,13 +13,15 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import IO, TextIO
 
 from bundler import pager
 from bundler.errors import OutputError
 from bundler.escapes import guarded, one_line, without_commands
 from bundler.look import ENCODING_ERRORS, ColourChoice, Look, Style, wants_colour
+
+TYPE_CHECKING = False  # as in typing, whose import a short command can do without
+if TYPE_CHECKING:
+    from typing import IO, TextIO
 
 _BATCH_CHARACTERS = 64 * 1024
 
@@ -28,11 +30,11 @@ class Unread(Exception):
     """Nobody reads on."""
 
 
-@dataclass(frozen=True, slots=True)
 class Target:
     """A stream as the writer of a document sees it."""
 
-    stream: Stream
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
 
     def write(self, content: bytes) -> int:
         """Take a piece, and return its size. Raises Unread where nobody reads on."""
@@ -144,14 +146,16 @@ class Stream:
             raise OutputError(f"{self.name} cannot be written: {error.strerror}") from None
 
 
-@dataclass(frozen=True, slots=True)
 class Ui:
     """Where a command writes, and what it may know of who reads it."""
 
-    stdin: TextIO | None
-    stdout: Stream
-    stderr: Stream
-    environment: Mapping[str, str]
+    def __init__(
+        self, stdin: TextIO | None, stdout: Stream, stderr: Stream, environment: Mapping[str, str]
+    ) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.environment = environment
 
     @classmethod
     def from_environment(
@@ -175,13 +179,13 @@ class Ui:
     def choose_colour(self, choice: ColourChoice) -> None:
         """Follow `--color` on both streams."""
         for stream in (self.stdout, self.stderr):
-            colour = wants_colour(self.environment, stream.terminal, choice)
-            stream.look = replace(stream.look, colour=colour)
+            stream.look.colour = wants_colour(self.environment, stream.terminal, choice)
 
     def know_runs(self, ids: Iterable[str]) -> None:
         """Let the shortest unique prefix of a run id stand out, now that the others are known."""
+        known = tuple(ids)
         for stream in (self.stdout, self.stderr):
-            stream.look = replace(stream.look, runs=tuple(ids))
+            stream.look.runs = known
 
     def result(self, text: str = "") -> None:
         """Write what was asked for, a line or several, to stdout."""

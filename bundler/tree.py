@@ -23,46 +23,70 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from bundler.results import Status, Verdict
 from bundler.seeds import show_seed
+from bundler.verdicts import Status, Verdict
+
+Clock = Callable[[float], time.struct_time]
+
+_LOOKS_LIKE_AN_ID = re.compile(r"[0-9A-Za-z_-]{1,64}").fullmatch
 
 SHORT = 8
 """How many digits of a run id are shown, unless more are needed to tell it from the others."""
 
 
-@dataclass(frozen=True, slots=True)
 class Row:
     """One run to list. Times are microseconds, `created_us` since 1970; None is not known."""
 
-    run_id: str
-    sequence: int
-    parent_run_id: str | None = None
-    created_us: int | None = None
-    duration_us: int | None = None
-    size_bytes: int | None = None
-    status: str = ""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    seed: int | None = None
-    live: bool = False
+    __slots__ = (
+        *("run_id", "sequence", "parent_run_id", "created_us", "duration_us", "size_bytes"),
+        *("status", "counts", "seed", "live"),
+    )
+
+    def __init__(
+        self,
+        run_id: str,
+        sequence: int,
+        parent_run_id: str | None = None,
+        created_us: int | None = None,
+        duration_us: int | None = None,
+        size_bytes: int | None = None,
+        status: str = "",
+        counts: Mapping[str, int] | None = None,
+        seed: int | None = None,
+        live: bool = False,
+    ) -> None:
+        self.run_id = run_id
+        self.sequence = sequence
+        self.parent_run_id = parent_run_id
+        self.created_us = created_us
+        self.duration_us = duration_us
+        self.size_bytes = size_bytes
+        self.status = status
+        self.counts = counts or {}
+        self.seed = seed
+        self.live = live
 
 
-@dataclass(frozen=True, slots=True)
 class Line:
     """One line of the tree: what is drawn before the run's id, the run, and what is said of it.
 
     `shown` is how many digits of the id are shown, the first `unique` of which tell it apart.
     """
 
-    graph: str
-    row: Row
-    shown: int
-    unique: int
-    latest: bool
-    note: str = ""
+    __slots__ = ("graph", "latest", "note", "row", "shown", "unique")
+
+    def __init__(
+        self, *, graph: str, row: Row, shown: int, unique: int, latest: bool, note: str = ""
+    ) -> None:
+        self.graph = graph
+        self.row = row
+        self.shown = shown
+        self.unique = unique
+        self.latest = latest
+        self.note = note
 
     @property
     def name(self) -> str:
@@ -70,19 +94,11 @@ class Line:
         return show_id(self.row.run_id, self.shown)
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """How many runs there are, and how much room they take."""
-
-    runs: int
-    size_bytes: int
-
-
 def draw(rows: Sequence[Row], *, ascii_only: bool = False) -> list[Line]:
     """Return the lines of the tree, each run once, the newest last."""
     forest = _Forest(rows)
     unique = unique_prefixes(row.run_id for row in rows)
-    newest = max(range(len(rows)), key=forest.age, default=None)
+    newest = max(range(len(rows)), key=forest.ages.__getitem__, default=None)
     branch, corner, stem = ("|-", "\\-", "| ") if ascii_only else ("├─", "└─", "│ ")
     lines: list[Line] = []
     pending = [(root, "", "") for root in reversed(forest.roots)]
@@ -111,12 +127,6 @@ def draw(rows: Sequence[Row], *, ascii_only: bool = False) -> list[Line]:
     return lines
 
 
-def totals(rows: Iterable[Row]) -> Totals:
-    """Return the totals of some runs; a size that is not known counts as nothing."""
-    sizes = [row.size_bytes or 0 for row in rows]
-    return Totals(len(sizes), sum(sizes))
-
-
 def unique_prefixes(ids: Iterable[str], *, minimum: int = 1) -> dict[str, int]:
     """Return for each id how many of its first characters no other id begins with.
 
@@ -130,27 +140,25 @@ def unique_prefixes(ids: Iterable[str], *, minimum: int = 1) -> dict[str, int]:
     }
 
 
-def text_lines(lines: Sequence[Line], zone: tzinfo = UTC, *, with_seeds: bool = False) -> list[str]:
-    """Return the lines as text in columns, with times in a zone, and the totals below."""
+def text_lines(
+    lines: Sequence[Line], clock: Clock = time.gmtime, *, with_seeds: bool = False
+) -> list[str]:
+    """Return the lines as text in columns, with times as a clock tells them, and the totals below.
+
+    `clock` is `time.gmtime` or `time.localtime`.
+    """
     if not lines:
         return []
-    cells = [_cells(line, zone, with_seeds) for line in lines]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    drawn = [
-        "  ".join(
-            cell.rjust(width) if column in _RIGHT else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in cells
-    ]
-    total = totals(line.row for line in lines)
-    runs = "run" if total.runs == 1 else "runs"
-    return [*drawn, "", f"{total.runs} {runs}, {show_size(total.size_bytes)}"]
+    columns = zip(*[_cells(line, clock, with_seeds) for line in lines], strict=True)
+    aligned = [_aligned(column, right=index in _RIGHT) for index, column in enumerate(columns)]
+    drawn = ["  ".join(cells).rstrip() for cells in zip(*aligned, strict=True)]
+    size = sum(line.row.size_bytes or 0 for line in lines)
+    return [*drawn, "", f"{len(lines)} {'run' if len(lines) == 1 else 'runs'}, {show_size(size)}"]
 
 
 def show_id(run_id: str, length: int = SHORT) -> str:
     """Return the first digits of a run id, or a `?` where it cannot be one."""
-    return run_id[:length] if re.fullmatch(r"[0-9A-Za-z_-]{1,64}", run_id) else "?"
+    return run_id[:length] if _LOOKS_LIKE_AN_ID(run_id) else "?"
 
 
 def show_size(size_bytes: int) -> str:
@@ -199,12 +207,16 @@ _WORST_FIRST = [
 _RIGHT = frozenset({2, 3})
 """The columns of numbers."""
 
+_KNOWN_STATUSES = frozenset({*(status.value for status in Status), "damaged"})
+
 
 class _Forest:
     """Which run hangs below which, by their places in the rows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
+        self.ages = [(row.sequence, row.created_us or 0, row.run_id) for row in rows]
+        """What runs are ordered by, oldest first."""
         places = {row.run_id: index for index, row in enumerate(rows)}
         self.parents = [places.get(row.parent_run_id or "") for row in rows]
         self.circles = self._break_circles()
@@ -218,11 +230,6 @@ class _Forest:
         self.roots = [index for index, parent in enumerate(self.parents) if parent is None]
         self.roots.sort(key=newest.__getitem__)
 
-    def age(self, index: int) -> tuple[int, int, str]:
-        """Return what runs are ordered by, oldest first."""
-        row = self.rows[index]
-        return row.sequence, row.created_us or 0, row.run_id
-
     def note(self, index: int) -> str:
         """Say whose rerun a run is, where the tree does not show it."""
         parent = self.rows[index].parent_run_id
@@ -234,8 +241,10 @@ class _Forest:
     def _break_circles(self) -> set[int]:
         """Take its parent from the oldest run of every circle; return those runs."""
         broken: set[int] = set()
+        if not any(parent is not None for parent in self.parents):
+            return broken
         done: set[int] = set()
-        for start in sorted(range(len(self.rows)), key=self.age):
+        for start in sorted(range(len(self.rows)), key=self.ages.__getitem__):
             path: dict[int, None] = {}
             at: int | None = start
             while at is not None and at not in done and at not in path:
@@ -243,7 +252,7 @@ class _Forest:
                 at = self.parents[at]
             if at is not None and at in path:
                 walked = list(path)
-                oldest = min(walked[walked.index(at) :], key=self.age)
+                oldest = min(walked[walked.index(at) :], key=self.ages.__getitem__)
                 self.parents[oldest] = None
                 broken.add(oldest)
             done |= path.keys()
@@ -251,7 +260,7 @@ class _Forest:
 
     def _newest_below(self) -> list[tuple[int, int, str]]:
         """Return for each run the newest of itself and all below it."""
-        newest = [self.age(index) for index in range(len(self.rows))]
+        newest = list(self.ages)
         waiting = [len(children) for children in self.children]
         ready = [index for index, count in enumerate(waiting) if not count]
         while ready:
@@ -265,13 +274,18 @@ class _Forest:
         return newest
 
 
-def _cells(line: Line, zone: tzinfo, with_seeds: bool) -> list[str]:
+def _aligned(column: Sequence[str], *, right: bool) -> list[str]:
+    width = max(map(len, column))
+    return [cell.rjust(width) if right else cell.ljust(width) for cell in column]
+
+
+def _cells(line: Line, clock: Clock, with_seeds: bool) -> list[str]:
     row = line.row
     counts = show_counts(row.counts) if row.counts else ""
     seed = [] if not with_seeds else [""] if row.seed is None else [show_seed(row.seed)]
     return [
         line.graph + line.name,
-        "" if row.created_us is None else _show_time(row.created_us, zone),
+        "" if row.created_us is None else _show_time(row.created_us, clock),
         "" if row.duration_us is None else show_duration(row.duration_us),
         "" if row.size_bytes is None else show_size(row.size_bytes),
         *seed,
@@ -283,16 +297,15 @@ def _cells(line: Line, zone: tzinfo, with_seeds: bool) -> list[str]:
 def _show_status(row: Row) -> str:
     if row.live:
         return "recording"
-    known = row.status in (*Status, "damaged")
-    return row.status.replace("_", " ") if known else "unknown"
+    return row.status.replace("_", " ") if row.status in _KNOWN_STATUSES else "unknown"
 
 
-def _show_time(created_us: int, zone: tzinfo) -> str:
+def _show_time(created_us: int, clock: Clock) -> str:
     try:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=created_us)
-        return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}"
-    except (OverflowError, ValueError):
+        moment = clock(created_us // 1_000_000)
+    except (OverflowError, ValueError, OSError):
         return "?"
+    return time.strftime("%Y-%m-%d %H:%M", moment) if 0 < moment.tm_year < 10_000 else "?"
 
 
 def _shared(left: str, right: str) -> int:

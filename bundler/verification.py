@@ -6,10 +6,11 @@ itself has lost stays lost, and is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.events import Event
 from bundler.manifest import RunManifest
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
 from bundler.results import Status
 from bundler.schema import event_validator, validator
 
@@ -28,6 +29,7 @@ DOCUMENTS = {
     bundle.ENVIRONMENT: "environment.v1",
 }
 MOST_FINDINGS_OF_A_KIND = 20
+_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +61,25 @@ def _members(recording: Recording) -> Iterator[Finding]:
         if member.name not in recording.files:
             yield Finding(member.name, "is missing", derived)
             continue
-        content = recording.files[member.name]
-        if len(content) != member.size:
-            yield Finding(member.name, f"has {len(content)} bytes, not {member.size}", derived)
-        elif sha256(content).hexdigest() != member.sha256:
+        size, digest = _measured(recording.files, member.name)
+        if size != member.size:
+            yield Finding(member.name, f"has {size} bytes, not {member.size}", derived)
+        elif digest != member.sha256:
             yield Finding(member.name, "has another SHA-256 than the manifest says", derived)
     listed = {member.name for member in recording.manifest.members}
     if bundle.SEALED_LOG in listed:
         for name in sorted(set(recording.files) - listed - bundle.NOT_MEMBERS):
             yield Finding(name, "is not in the manifest", derived=True)
+
+
+def _measured(files: Mapping[str, bytes], name: str) -> tuple[int, str]:
+    """The size and the SHA-256 of a file, which may be too large for memory."""
+    digest, size = sha256(), 0
+    with opened(files, name) as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            digest.update(chunk)
+    return size, digest.hexdigest()
 
 
 def _is_derived(name: str) -> bool:
@@ -89,6 +101,18 @@ def _documents(recording: Recording) -> Iterator[Finding]:
                 where = misfit.json_path
                 problem = f"does not fit {schema}: {where}: {misfit.message[:200]}"
                 yield Finding(name, problem, derived=_is_derived(name))
+        if name in repros:
+            yield from _contract(document, name)
+
+
+def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
+    """The clause that a repro manifest breaks, where it can be read at all."""
+    from bundler.testing import ReproManifest
+
+    try:
+        ReproManifest.from_document(document, name).validate()
+    except UnreadableRecording as error:
+        yield Finding(name, error.message.removeprefix(f"{name}: "), derived=True)
 
 
 def _log(recording: Recording) -> Iterator[Finding]:

@@ -39,8 +39,8 @@ def anything(data: bytes) -> object:
 def look_at(recording: Any) -> object:
     """Fold, verify, replay and export a recording."""
     from bundler.formats import junit
-    from bundler.look import Look
     from bundler.levels import Options
+    from bundler.look import Look
     from bundler.replay import replay
     from bundler.verification import verify
 

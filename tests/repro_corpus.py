@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -18,6 +20,15 @@ from typing import Any
 
 from command_line import Place, place
 
+from bundler.seeds import scenario_seed
+
+HASH_OF_7 = subprocess.run(
+    [sys.executable, "-c", "print(hash('x'), end='')"],
+    env={**os.environ, "PYTHONHASHSEED": "7"},
+    capture_output=True,
+    text=True,
+    check=True,
+).stdout
 BOMB_S = 8.0
 """How long a time bomb goes on failing after it was written."""
 
@@ -40,6 +51,7 @@ class Case:
     changed: Mapping[str, str | None] = field(default_factory=dict)
     repeat: int = 3
     names_first: str | None = None
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,8 @@ SEEDS = [
     Case("seed_set_by_other", "another test seeded the generator", "reproduced",
          one("import random\ndef test_other(): random.seed(3)\n"
              "def test_victim():\n"
-             "    assert random.randrange(10**8) != random.Random(3).randrange(10**8)\n")),
+             "    assert random.randrange(10**8) != random.Random(3).randrange(10**8)\n"),
+         takes=("random_numbers",)),
     Case("seed_at_import", "drew when its file was imported", "fails_differently",
          one("import random\nDRAWN = random.randrange(10**8)\n"
              "def test_victim():\n    assert DRAWN == -1\n")),
@@ -135,6 +148,19 @@ SEEDS = [
              "def drawn(): return random.randrange(10**8)\n" + OTHERS
              + "def test_first(drawn): pass\ndef test_victim(drawn):\n    assert drawn == -1\n"),
          run=("--seed", "7"), rung="file", polluters=("test_it.py::test_first",)),
+    Case("seed_decides", "fails with one state of the generator in a million", "reproduced",
+         {"test_it.py": "import random\ndef test_victim(): assert random.randrange(10**6) != "
+          f"{random.Random(3).randrange(10**6)}\n",
+          "conftest.py": "import os, random\n"
+          "def pytest_collection_finish(): random.seed(3 if 'RED' in os.environ else None)\n"},
+         there={"RED": "1"}, takes=("random_numbers",)),
+    Case("imposed_seed_decides", "fails with one seed in a million", "reproduced",
+         one("import random\ndef test_victim(): assert random.randrange(10**6) != "
+             f"{random.Random(scenario_seed(7, 'test_it.py::test_victim')).randrange(10**6)}\n"),
+         run=("--seed", "7"), takes=("random_numbers",)),
+    Case("hash_seed_decides", "fails with one order of hashes", "reproduced",
+         one(f"def test_victim(): assert hash('x') != {HASH_OF_7}, 'that order'\n"),
+         run=("--seed", "7"), takes=("order_of_hashes",)),
     Case("hash_order", "takes the order of a set for granted", "reproduced",
          one("def test_victim():\n    words = {f'word{n}' for n in range(9)}\n"
              "    assert list(words) == sorted(words)\n")),
@@ -217,14 +243,14 @@ ORDER = [
 PLACES = [
     Case("zone_bomb", "the local hour is not that of UTC", "reproduced",
          one("import time\ndef test_victim(): assert time.localtime(0).tm_hour == 0\n"),
-         there={"TZ": "Asia/Tokyo"}, here={"TZ": "UTC"}),
+         there={"TZ": "Asia/Tokyo"}, here={"TZ": "UTC"}, takes=("time_zone_and_locale",)),
     Case("zone_bomb_here", "passed only in a zone that is the one here", "reproduced",
          one("import time\ndef test_victim(): assert time.localtime(0).tm_hour == 9\n"),
-         there={"TZ": "UTC"}, here={"TZ": "Asia/Tokyo"}),
+         there={"TZ": "UTC"}, here={"TZ": "Asia/Tokyo"}, takes=("time_zone_and_locale",)),
     Case("locale_bomb", "writes a letter that the locale lacks", "reproduced",
          one("def test_victim(tmp_path): (tmp_path / 'x').write_text('é')\n"),
          there={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-         here={"LC_ALL": "C.UTF-8"}),
+         here={"LC_ALL": "C.UTF-8"}, takes=("time_zone_and_locale",)),
     Case("date_bomb", "a date that has passed", "reproduced",
          one("import datetime\n"
              "def test_victim(): assert datetime.date.today() < datetime.date(2020, 1, 1)\n")),
@@ -352,11 +378,12 @@ def _environment(case: Case, here: Place) -> dict[str, str]:
 
 def table() -> str:
     """The table of verdicts, as `docs/repro.md` has it; a test holds each row against a run."""
-    rows = ["| suite | the truth | verdict | seen |", "|---|---|---|---|"]
+    rows = ["| suite | the truth | verdict | seen | takes |", "|---|---|---|---|---|"]
     for case in CASES:
         seen = case.rung or "–"
         if case.polluters:
             names = ", ".join(f"`{one.rpartition('::')[2]}`" for one in case.polluters)
             seen = f"{seen}, after {names}"
-        rows.append(f"| {case.name} | {case.truth} | {case.verdict} | {seen} |")
+        takes = ", ".join(one.replace("_", " ") for one in case.takes)
+        rows.append(f"| {case.name} | {case.truth} | {case.verdict} | {seen} | {takes} |")
     return "\n".join(rows) + "\n"

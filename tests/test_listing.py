@@ -24,11 +24,13 @@ def here(tmp_path: Path) -> Place:
     return made
 
 
-def test_listing_loads_no_parser_and_no_reader(here: Place) -> None:
+def test_listing_again_loads_no_parser_no_reader_and_no_manifest(here: Place) -> None:
+    here.bundle("list")
     code = "import sys; from bundler.cli import run; run(['list']); print(*sys.modules)"
     loaded = here.run([sys.executable, "-c", code]).stdout.split()
     assert "bundler.listing" in loaded
     unneeded = {"typer", "rich", "zstandard", "filelock", "subprocess", "bundler.bundle"}
+    unneeded |= {"msgspec", "dataclasses", "typing", "pathlib", "bundler.store"}
     assert sorted(unneeded & set(loaded)) == []
 
 

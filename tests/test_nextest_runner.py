@@ -10,10 +10,15 @@ from pathlib import Path
 import pytest
 from command_line import place
 
-from bundler.runners import nextest
+from bundler.runners import Invocation, nextest
 from bundler.store import open_path
 
 FIXTURES = Path(__file__).parent / "fixtures" / "nextest"
+
+
+def invocation(command: str, **env: str) -> Invocation:
+    """A start of a command that says nothing on its way."""
+    return Invocation(command.split(), env, Path(), tell=lambda _event: None)
 
 
 @pytest.mark.parametrize(
@@ -36,15 +41,14 @@ def test_recording_is_switched_on_in_a_copy_of_the_user_s_configuration(tmp_path
         'ui.theme = "größe"\n[record]\nmax-records = 7\nenabled = false\n'
         "[[overrides]]\nsince = 1979-05-27T07:32:00Z\nrates = [1.5, true]\n"
     )
-    command = ["cargo", "nextest", "run"]
-    with nextest.inside(command, {"XDG_CONFIG_HOME": str(tmp_path)}) as inside:
+    with nextest.inside(invocation("cargo nextest run", XDG_CONFIG_HOME=str(tmp_path))) as inside:
         assert inside is not None
-        text = Path(inside.environment["NEXTEST_USER_CONFIG_FILE"]).read_text(encoding="utf-8")
-        folder = inside.folder
+        config = Path(inside.env["NEXTEST_USER_CONFIG_FILE"])
+        text = config.read_text(encoding="utf-8")
     before, after = tomllib.loads(own.read_text()), tomllib.loads(text)
     changed = {"record": {"max-records": 7, "enabled": True}, "experimental": {"record": True}}
     assert after == before | changed
-    assert not folder.exists()
+    assert not config.parent.exists()
 
 
 @pytest.mark.parametrize(
@@ -58,12 +62,13 @@ def test_recording_is_switched_on_in_a_copy_of_the_user_s_configuration(tmp_path
     ],
 )
 def test_what_cannot_be_recorded_from_inside_runs_as_it_is(command: str) -> None:
-    with nextest.inside(command.split(), {}) as inside:
+    with nextest.inside(invocation(command)) as inside:
         assert inside is None
 
 
 def test_a_rerun_of_an_archive_is_recorded_from_inside(tmp_path: Path) -> None:
-    with nextest.inside(nextest.rerun_command(tmp_path / "x.zip"), {}) as inside:
+    command = " ".join(nextest.rerun_command(tmp_path / "x.zip"))
+    with nextest.inside(invocation(command)) as inside:
         assert inside is not None
         assert inside.recording() is None
 
@@ -93,6 +98,16 @@ def test_a_recording_keeps_what_nextest_needs_to_rerun_it(tmp_path: Path) -> Non
     again = open_path(tmp_path / "x.zip")
     assert again.manifest.run_id == stored.manifest.run_id
     assert again.results.counts == stored.results.counts
+
+
+def test_an_order_that_nextest_does_not_know_is_said_to_have_no_effect(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    cargo = here.file("bin/cargo", "#!/bin/sh\n")
+    cargo.chmod(0o755)
+    for order in ("full", "worker"):
+        words = ["rerun", "--order", order, str(FIXTURES / "weather.zip")]
+        done = here.bundle(*words, PATH=f"{cargo.parent}:/bin:/usr/bin")
+        assert f"--order {order} has no effect: nextest runs tests in an order" in done.stderr
 
 
 def hostile(tmp_path: Path, words: list[str]) -> Path:

@@ -134,19 +134,15 @@ def test_the_type_of_an_exception_is_what_pytest_shows_first(
     assert failures._type_in(message) == kind
 
 
-class Default(str):
-    """As pytest-random-order marks a value that nobody asked for."""
-
-
 @pytest.mark.parametrize(
     ("option", "seeds_found"),
     [
         ({}, {}),
         ({"randomly_seed": 5}, {"randomly": "5"}),
-        ({"random_order_seed": Default("7"), "random_order_enabled": True}, {"random_order": "7"}),
-        ({"random_order_seed": Default("7"), "random_order_bucket": Default("module")}, {}),
-        ({"random_order_seed": "7", "random_order_bucket": Default("a")}, {"random_order": "7"}),
-        ({"random_order_seed": Default("7"), "random_order_bucket": "a"}, {"random_order": "7"}),
+        ({"random_order_seed": "default:7", "random_order_enabled": True}, {"random_order": "7"}),
+        ({"random_order_seed": "default:7", "random_order_bucket": "default:module"}, {}),
+        ({"random_order_seed": "7", "random_order_bucket": "default:a"}, {"random_order": "7"}),
+        ({"random_order_seed": "default:7", "random_order_bucket": "a"}, {"random_order": "7"}),
     ],
 )
 def test_the_seeds_of_plugins_that_shuffle_are_kept(

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from own_environment import SHUFFLING, own_environment
+from package_sources import lay_source
 
 from bundler.commands import COMMANDS
 
@@ -17,6 +19,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 SCRUBBERS = [
+    (re.compile(r"PYTHONHASHSEED=\d+"), "HASH"),
+    (re.compile(r" \(\d+\.\d s\)|; about \d+ s more"), ""),
+    (re.compile(r"(Applied from the recording: ).*"), r"\1APPLIED"),
+    (re.compile(r"(matters little: )\d+"), r"\1SOME"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "SEED"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "RUN"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"), "TIME"),
@@ -29,9 +35,10 @@ SCRUBBERS = [
 ]
 
 
-def sessions() -> list[list[tuple[str, str]]]:
-    """Every console session: its commands, each with what the README shows of it."""
-    blocks = re.findall(r"<!-- session -->\n```console\n(.*?)```\n<!-- end -->", README, re.DOTALL)
+def sessions(name: str) -> list[list[tuple[str, str]]]:
+    """The console sessions of this name: their commands, each with what the README shows of it."""
+    form = rf"<!-- session: {name} -->\n```console\n(.*?)```\n<!-- end -->"
+    blocks = re.findall(form, README, re.DOTALL)
     return [
         [
             (command, shown)
@@ -47,46 +54,71 @@ def scrubbed(text: str) -> str:
     return text.strip()
 
 
-def test_the_sessions_run_as_they_are_shown(tmp_path: Path) -> None:
-    bin_directory = tmp_path / "bin"
-    bin_directory.mkdir()
-    for name, module in (("bundle", "bundler"), ("pytest", "pytest")):
-        script = bin_directory / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+def environment(place: Path, python: str) -> dict[str, str]:
+    """What the commands of a session get: `bundle`, and `pytest` and `python` of an environment."""
+    place.mkdir()
+    commands = {
+        "bundle": f'"{sys.executable}" -m bundler',
+        "pytest": f'"{python}" -m pytest',
+        "python": f'"{python}"',
+    }
+    for name, command in commands.items():
+        script = place / name
+        script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         script.chmod(0o755)
     environment = {
         **os.environ,
-        "PATH": f"{bin_directory}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{place}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "COLUMNS": "80",
-        "VIRTUAL_ENV": sys.prefix,
+        "VIRTUAL_ENV": str(Path(python).parent.parent),
     }
     for name in ("PYTEST_ADDOPTS", "CI", "GITHUB_ACTIONS", "FORCE_COLOR"):
         environment.pop(name, None)
-    first, second, third = sessions()
+    return environment
+
+
+def run(session: list[tuple[str, str]], place: Path, environment: dict[str, str]) -> None:
+    """Run the commands of a session; each has to show what the README shows."""
+    for command, shown in session:
+        ran = subprocess.run(
+            ["sh", "-c", command],
+            cwd=place,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        assert scrubbed(ran.stdout.decode()) == scrubbed(shown), command
+
+
+def test_the_sessions_run_as_they_are_shown(tmp_path: Path) -> None:
+    given = environment(tmp_path / "bin", sys.executable)
+    first, second, third = sessions("shop")
     project, elsewhere = tmp_path / "project", tmp_path / "laptop"
     for place in (project, elsewhere):
         shutil.copytree(ROOT / "examples" / "shop", place / "shop")
         (place / "pyproject.toml").write_text("")
-
-    def run(session: list[tuple[str, str]], place: Path) -> None:
-        for command, shown in session:
-            ran = subprocess.run(
-                ["sh", "-c", command],
-                cwd=place,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            assert scrubbed(ran.stdout.decode()) == scrubbed(shown), command
-
-    run(first, project)
+    run(first, project, given)
     shutil.move(project / "ci.zip", elsewhere / "ci.zip")
-    run(second, elsewhere)
+    run(second, elsewhere, given)
     basket = elsewhere / "shop" / "basket.py"
     basket.write_text(basket.read_text().replace("discount / 100", "min(discount, 100) / 100"))
-    run(third, elsewhere)
+    run(third, elsewhere, given)
+
+
+@pytest.mark.slow
+def test_the_session_with_a_real_project_runs_as_it_is_shown(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    python = own_environment(tmp_path_factory, SHUFFLING)
+    given = environment(tmp_path / "bin", str(python))
+    in_ci, here = sessions("six")
+    for place in (tmp_path / "project", tmp_path / "laptop"):
+        lay_source("six", "1.17.0", place)
+    run(in_ci, tmp_path / "project", given)
+    shutil.move(tmp_path / "project" / "ci.zip", tmp_path / "laptop" / "ci.zip")
+    run(here, tmp_path / "laptop", given)
 
 
 def test_every_command_is_in_the_table_and_the_other_way_round() -> None:

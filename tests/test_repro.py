@@ -11,9 +11,11 @@ from builders import a_log, a_test, line, results_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundler.delta_debugging import ddmin
 from bundler.manifest import RunStatus
 from bundler.repro import (
     BudgetSpent,
+    Chance,
     Conclusion,
     ReproVerdict,
     Rung,
@@ -21,7 +23,6 @@ from bundler.repro import (
     Sight,
     Target,
     Trial,
-    ddmin,
     ladder,
     plain_line,
     rungs_of,
@@ -41,10 +42,15 @@ TARGET = Target(
 
 
 def climbed(
-    suite: Suite, target: Target = TARGET, *, repeat: int = 3, most: int = 999
+    suite: Suite,
+    target: Target = TARGET,
+    *,
+    repeat: int = 3,
+    most: int = 999,
+    chances: Iterable[Chance] = (),
 ) -> Conclusion:
     """The conclusion after at most so many executions."""
-    climb = ladder(target, repeat)
+    climb = ladder(target, repeat, chances)
     try:
         trial = next(climb)
         for number in range(most):
@@ -215,6 +221,35 @@ def smallest(items: Iterable[str], shows: Callable[[set[str]], bool]) -> tuple[l
             candidate = search.send(shows(set(candidate)))
     except StopIteration as end:
         return list(end.value), tries
+
+
+@pytest.mark.parametrize("needed", Chance)
+def test_what_a_failure_takes_of_the_recorded_run_is_found(needed: Chance) -> None:
+    found = climbed(
+        lambda trial, _: Seen.PASSED if needed in trial.without else Seen.SAME, chances=Chance
+    )
+    assert (found.verdict, found.takes) == (ReproVerdict.REPRODUCED, (needed,))
+    assert (found.same_of, found.without(needed)) == ((4, 4), (2, 2))
+
+
+def test_a_failure_that_takes_nothing_costs_one_execution_to_know() -> None:
+    found = climbed(lambda *_: Seen.SAME, chances=Chance)
+    assert (found.verdict, found.takes, len(found.tried)) == (ReproVerdict.REPRODUCED, (), 4)
+
+
+def test_another_failure_without_them_does_not_say_that_it_takes_them() -> None:
+    found = climbed(lambda trial, _: Seen.DIFFERENT if trial.without else Seen.SAME, chances=Chance)
+    assert (found.takes, found.last(Seen.DIFFERENT), found.same_of) == ((), None, (3, 3))
+
+
+def test_a_failure_that_stays_away_of_itself_takes_nothing_and_is_flaky() -> None:
+    found = climbed(lambda _, number: Seen.SAME if number < 3 else Seen.PASSED, chances=Chance)
+    assert (found.verdict, found.takes) == (ReproVerdict.FLAKY, ())
+
+
+def test_a_failure_after_others_is_not_tried_without_them() -> None:
+    found = climbed(after("a.py::p"), chances=Chance)
+    assert not any(trial.without for trial, _ in found.tried)
 
 
 @settings(deadline=None)

@@ -22,6 +22,7 @@ def test_the_verdict_is_the_truth(case: Case, tmp_path: Path) -> None:
     assert test["verdict"] == case.verdict, (test, found.stderr)
     assert test["rung"] == case.rung, test
     assert tuple(test["polluters"]) == case.polluters
+    assert tuple(test["takes"]) == case.takes
     assert found.code == {"not_reproduced": 0, "could_not_run": 2}.get(case.verdict, 1)
     if case.names_first:
         assert found.document["environment"][0]["what"] == case.names_first

@@ -320,6 +320,14 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_delete(
     assert deleted(keep, policy, now) == []
 
 
+def test_a_rerun_that_goes_for_another_reason_keeps_nothing_that_is_too_old() -> None:
+    first = Run("r0", 0, created_us=NOW - 60 * DAY_US, used_us=NOW - 60 * DAY_US, size_bytes=0)
+    rerun = Run("r1", 1, created_us=NOW, used_us=NOW, size_bytes=0, parent_run_id="r0")
+    live = [Run(f"r{n}", n, NOW, NOW, 0, live=True) for n in range(2, 8)]
+    policy = replace(UNLIMITED, keep_runs=7, keep_days=7)
+    assert deleted([first, rerun, *live], policy, NOW) == ["r0", "r1"]
+
+
 @given(stores(), st.permutations(range(14)), policies)
 def test_the_order_in_which_runs_are_listed_means_nothing(
     runs: list[Run], order: list[int], policy: Policy

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import msgspec.inspect as inspect
 import pytest
+from command_line import place
 from jsonschema import Draft202012Validator
 
 import bundler.events
@@ -433,3 +434,42 @@ def with_unknown_fields(value: Any) -> Any:
     if not isinstance(value, dict) or all(isinstance(one, int | str) for one in value.values()):
         return value  # a leaf, or a map of names, where another name would mean something
     return {key: with_unknown_fields(one) for key, one in value.items()} | {"of_tomorrow": [1]}
+
+
+# --- against a run -----------------------------------------------------------------------------
+
+MANY_KINDS = """
+import random, time, unittest, uuid, warnings
+import pytest
+
+def test_fails(): print("said"); random.random(); assert 0
+def test_skips(): pytest.skip("x")
+@pytest.mark.xfail
+def test_xfails(): assert 0
+def test_warns(): warnings.warn("w")
+def test_draws(): uuid.uuid4(); time.time()
+def test_has_properties(record_property): record_property("a", "b")
+class TestUnit(unittest.TestCase):
+    def test_sub(self):
+        with self.subTest(n=1): assert 0
+"""
+
+
+def test_nothing_is_written_of_an_event_that_the_schema_does_not_describe(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_many.py", MANY_KINDS)
+    here.file("test_broken.py", "import module_that_is_nowhere\n")
+    here.file("test_skipped.py", "import pytest\npytest.skip('x', allow_module_level=True)\n")
+    limits = ("--timeout=30", "--reruns=1", "-n1", "-W", "default", "-p", "no:cacheprovider")
+    words = ("--continue-on-collection-errors", "-k", "not test_skips", *limits)
+    here.bundle("run", "--watch-entropy", "--", sys.executable, "-m", "pytest", *words)
+    described = schema("event.v1")["$defs"]
+    seen = set()
+    for line in here.latest().log.lines():
+        event = json.loads(line.content)
+        validator("event.v1").validate(event)
+        seen.add(event["event"])
+        unknown = event["data"].keys() - described[event["event"]]["properties"].keys()
+        assert not unknown, (event["event"], unknown)
+    # What a test attaches comes from `bundler.testing`, and has its own tests.
+    assert seen == {name for name, _, _ in TABLE} - {"Attachment"}

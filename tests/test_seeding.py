@@ -308,19 +308,22 @@ def test_a_damaged_state_of_a_bundle_is_passed_over(change: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("seeds", "given"),
     [
-        ([{"randomly": "7"}], {"randomly": 7}),
-        ([{"randomly": "7"}, {"randomly": "7"}], {"randomly": 7}),
+        ([{"randomly": "7"}], {"randomly": "7"}),
+        ([{"randomly": "7"}, {"randomly": "7"}], {"randomly": "7"}),
         ([{"randomly": "7"}, {"randomly": "8"}], {}),
         ([{"randomly": "7"}, None], {}),
         ([{"randomly": "-7"}], {}),
         ([{"randomly": 7}], {}),
         ([{"randomly": "9" * 21}], {}),
-        ([{"random_order": "7"}], {}),
+        ([{"random_order": "7"}], {"random_order": "7"}),
+        ([{"random_order": "mine"}], {"random_order": "mine"}),
+        ([{"random_order": "--flag x"}], {}),
+        ([{"random_order": "7", "randomly": "8"}], {"random_order": "7", "randomly": "8"}),
         ([], {}),
     ],
 )
-def test_the_seed_of_pytest_randomly_comes_back_where_it_is_one(
-    seeds: list[Any], given: dict[str, int]
+def test_the_seed_of_a_plugin_that_shuffles_comes_back_where_it_is_one(
+    seeds: list[Any], given: dict[str, str]
 ) -> None:
     sessions = [
         line("SessionStarted", session=f"5e55101{n}", random_seeds=one)

@@ -188,6 +188,22 @@ def test_pytest_randomly_is_given_back_its_seed(shop: Workshop) -> None:
     assert "--randomly-seed=3" in shop.probed("--randomly-seed=3", selection=str(file)).stdout
 
 
+@pytest.mark.skipif(unmet(("random_order",)) != [], reason=f"{PYTHON} has no pytest-random-order")
+def test_pytest_random_order_is_given_back_its_seed_and_is_not_switched_on(shop: Workshop) -> None:
+    source = SOURCE + "def test_new(): pass\ndef test_newer(): pass\n"
+    shop.lay({"test_it.py": source})
+    file = shop.place / "selection.json"
+    file.write_text(json.dumps({"version": 1, "random_seeds": {"random_order": "77"}}))
+    again = shop.probed("-v", *NO_RANDOMLY, "--random-order", selection=str(file))
+    assert "--random-order-seed=77" in again.stdout
+    assert again.named("SessionStarted")[0]["random_seeds"] == {"random_order": "77"}
+    mine = shop.probed(*NO_RANDOMLY, "--random-order-seed=3", selection=str(file))
+    assert mine.named("SessionStarted")[0]["random_seeds"] == {"random_order": "3"}
+    off = shop.probed(*NO_RANDOMLY, selection=str(file))
+    assert "randomisation NOT enabled" in off.stdout
+    assert "random_seeds" not in off.named("SessionStarted")[0]
+
+
 DIST = {
     "more.dist-info/METADATA": "Metadata-Version: 2.1\nName: more\nVersion: 1\n",
     "more.dist-info/entry_points.txt": (

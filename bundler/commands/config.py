@@ -45,4 +45,5 @@ def command(
 def _shown(value: object) -> str:
     if value is None:
         return "not set"
-    return json.dumps(value, default=str) if isinstance(value, str | list | tuple) else str(value)
+    plain = isinstance(value, bool | str | list | tuple)  # JSON writes these as TOML does
+    return json.dumps(value, default=str) if plain else str(value)

@@ -12,23 +12,18 @@ from typing import Annotated
 import typer
 
 from bundler.about import environment_of
+from bundler.circumstances import environment_differences, file_difference
 from bundler.configuration import load
 from bundler.details import matching_tests
 from bundler.environment_difference import taken_over
 from bundler.errors import AmbiguousRun, NotARecording, RunNotFound, UsageError
 from bundler.escapes import json_text
+from bundler.generators import kept_states
 from bundler.manifest import encode_document
 from bundler.recording import Recording
 from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines
-from bundler.reproduction import (
-    Bench,
-    Kit,
-    environment_differences,
-    file_difference,
-    kept_states,
-    reproduce,
-)
+from bundler.reproduction import Bench, Kit, reproduce
 from bundler.rerunning import how_to_start
 from bundler.results import Verdict
 from bundler.sighting import Original, originals
@@ -86,8 +81,7 @@ def command(
         place = Path(scratch)
         runs = store if keep else Store(place / "store", store.project)
         kit = Kit(parent, start, runs, place, dict(os.environ), taken)
-        states = kept_states(parent, {one.target.test_id: one.attempt for one in failures})
-        bench = Bench(kit, ui, states, fix_hash=configuration.hash_seed)
+        bench = Bench(kit, ui, kept_states(parent), fix_hash=configuration.hash_seed)
         report = _carry_out(bench, failures, budget, repeat)
         if as_json:
             text = json_text(encode_document(document(report)), in_ci=ui.stdout.in_ci)

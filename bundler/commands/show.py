@@ -1,37 +1,48 @@
-"""`bundle show`: one run, or one test of it, in detail."""
+"""`bundle show`: one run, one test of it, or a trace, in detail."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Annotated
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bundler.about import damage
 from bundler.configuration import in_force
-from bundler.details import document_of_test, lines_of_test, matching_tests, run_lines
-from bundler.errors import AmbiguousRun, NotARecording, RunNotFound
-from bundler.escapes import json_text, one_line
+from bundler.details import document_of_test, lines_of_test, run_lines
+from bundler.errors import AmbiguousRun, DamagedRecording
+from bundler.escapes import json_text
 from bundler.look import ColourChoice, Look
 from bundler.manifest import encode_document, summary_document
+from bundler.names import shown
+from bundler.naming import named, tests_named
 from bundler.recording import Recording
 from bundler.results import TestResult
-from bundler.store import is_path, open_recording, open_store
+from bundler.store import is_path, open_store
 from bundler.terminal import Ui
+from bundler.traces import ENDING, trace_at, trace_in
 
-_CANDIDATES = 20
+if TYPE_CHECKING:
+    from bundler.formats.trace import Trace
+
+_WHOLE_PATH = "Give more of its path."
 
 
 def command(
     context: typer.Context,
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -."),
+        typer.Argument(
+            metavar="[RUN]", help="latest, a prefix of a run id, a path (also of a .trace), or -."
+        ),
     ] = None,
     test: Annotated[
         str | None,
-        typer.Argument(metavar="[TEST]", help="A test id, or a part that only one has."),
+        typer.Argument(
+            metavar="[TEST]", help="A test id, or a part that only one has; a trace of the run."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
     no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
@@ -39,77 +50,78 @@ def command(
         ColourChoice | None, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
     ] = None,
 ) -> int:
-    """Show one run, or one test of it, in detail.
+    """Show one run, one test of it, or a trace, in detail.
 
-    A single word that names no run is looked for among the tests of the latest run.
+    A single word that names no run is looked for among the tests of the latest run. A trace that
+    is damaged, or was never finished, is shown as far as it can be read, and the exit code is 3.
 
     Examples:
 
         bundle show                          the last run here
 
-        bundle show 3f2a test_login          one test: every attempt, all its output
+        bundle show 3f2a test_login          one test, all that it did
 
         bundle show test_login --json | jq .attempts[0].failures
+
+        bundle show scheduler_drain_00000000deadbeef.trace
     """
     ui: Ui = context.obj
     configuration = in_force(ui.environment)
     ui.choose_colour(color or ColourChoice(configuration.color))
     if ui.look.colour:
         ui.know_runs(open_store().ids())
-    recording, test = _named(run, test)
-    if test is None:
-        found = None
-    else:
-        found = matching_tests(recording.results, test)
-        if len({one.test_id for one in found}) != 1:
-            return _no_single_test(ui, recording, test, found)
+    paging = ui.paged(enabled=not no_pager, configured=configuration.pager)
+    if run is not None and test is None and is_path(run):
+        trace = trace_at(run)
+        if trace is not None:
+            return _show_trace(ui, trace, run, paging, as_json=as_json)
+    recording, test = named(run, test)
+    if test is not None and (member := _trace_member(recording, test)):
+        trace = trace_in(recording.files, member)
+        return _show_trace(ui, trace, member, paging, as_json=as_json)
+    found = None if test is None else tests_named(ui, recording, test)
+    if found == []:
+        return AmbiguousRun.exit_code
     if as_json:
         for document in _documents(recording, found):
             ui.stdout.write_bytes(json_text(document, in_ci=ui.stdout.in_ci))
     else:
-        with ui.paged(enabled=not no_pager, configured=configuration.pager):
+        with paging:
             ui.stdout.write_lines(_lines(recording, found, ui.look))
     for sentence in damage(recording):
         ui.warning(sentence)
     return 0
 
 
-def _named(run: str | None, test: str | None) -> tuple[Recording, str | None]:
-    """The run, and the text that names a test of it; a single word may be either."""
-    try:
-        return open_recording(run or "latest"), test
-    except AmbiguousRun:
-        raise
-    except (RunNotFound, NotARecording) as error:
-        if run is None or test is not None or run == "latest":
-            raise
-        try:
-            latest = open_recording("latest")
-        except RunNotFound:
-            raise error from None
-        if not matching_tests(latest.results, run):
-            if is_path(run):
-                raise error from None
-            raise RunNotFound(
-                f"{run!r} is neither a run nor a test of the latest run ({error.message})"
-            ) from None
-        return latest, run
+def _show_trace(
+    ui: Ui, trace: Trace, name: str, paging: AbstractContextManager[None], *, as_json: bool
+) -> int:
+    """All of a trace that can be read; what is wrong with it makes the exit code."""
+    from bundler.trace_view import describe_trace, trace_json, trace_problem
+
+    if as_json:
+        ui.stdout.write_lines(trace_json(trace))
+    else:
+        with paging:
+            ui.stdout.write_lines(describe_trace(trace))
+    if trace.whole:
+        return 0
+    ui.warning(f"{name} {trace_problem(trace)}")
+    return DamagedRecording.exit_code
 
 
-def _no_single_test(ui: Ui, recording: Recording, text: str, found: list[TestResult]) -> int:
-    short = recording.manifest.run_id[:8]
-    if not found:
-        raise RunNotFound(
-            f"run {short} has no test {text!r}",
-            hint=f"`bundle replay {short} --status-level all` shows its tests.",
-        )
-    ids = sorted({test.test_id for test in found})
-    ui.error(f"test {text!r} is one of {len(ids)} in run {short}:")
-    for test_id in ids[:_CANDIDATES]:
-        ui.status(f"    {one_line(test_id)}")
-    if len(ids) > _CANDIDATES:
-        ui.status(f"    and {len(ids) - _CANDIDATES} more")
-    return AmbiguousRun.exit_code
+def _trace_member(recording: Recording, name: str) -> str | None:
+    """The trace of that name in a recording; with its path, where several tests have one."""
+    if not name.endswith(ENDING):
+        return None
+    traces = [one for one in recording.files if one.endswith(ENDING)]
+    found = [one for one in traces if one == name] or [
+        one for one in traces if one.endswith(f"/{name}")
+    ]
+    if len(found) > 1:
+        paths = ", ".join(found[:5])
+        raise AmbiguousRun(f"trace {shown(name)} is more than one: {paths}", hint=_WHOLE_PATH)
+    return found[0] if found else None
 
 
 def _lines(recording: Recording, found: list[TestResult] | None, look: Look) -> Iterator[str]:

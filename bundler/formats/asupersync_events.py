@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from bundler.archive import Members
 from bundler.errors import UnreadableRecording
 from bundler.formats.asupersync_bundles import EVENT_LOG, TestBundle, name_of_directory
 from bundler.formats.asupersync_lines import OwnEvents, entries
+from bundler.probe.writer.media_types import media_type_of
+from bundler.probe.writer.phases import PATH_SEPARATOR
 from bundler.results import Failure, Verdict
-from bundler.testing import AssertionRecord, ReproManifest, TestSummary
+from bundler.testing import AssertionRecord, PhaseNode, ReproManifest
 from bundler.testing.harness import sentence_of
-from bundler.testing.media_types import media_type_of
 from bundler.translation import Execution, Translation
+
+DOCUMENT_LEVEL = "TRACE"
+"""At which a document of a bundle is named, which is no file that the test itself left there."""
 
 _OUTPUT_BYTES = 64 * 1024
 _MAX_TEST_ID = 16 * 1024
 _MAX_TEXT = 2048
 _MAX_FAILURES = 60
+_Timed = tuple[int, Any]
+_time = itemgetter(0)
 
 
 class BundleTranslation:
-    """Translate bundles, one after another; `last_us` is the latest time in any of them."""
+    """Translate bundles, one after another; `last_us` is the latest time in any of them.
 
-    def __init__(self, translation: Translation, members: Members, session: str) -> None:
+    Without `own_events`, what a test itself logged is looked at, and not translated.
+    """
+
+    def __init__(
+        self, translation: Translation, members: Members, session: str, *, own_events: bool = True
+    ) -> None:
         self.last_us = 0
         self._out = translation
         self._members = members
         self._session = session
+        self._own_events = own_events
         self._tests = 0
         self._occurrences: dict[str, int] = {}
 
@@ -44,26 +59,53 @@ class BundleTranslation:
         test = Execution(self._session, bundle.test_id, occurrence=occurrence, seed=bundle.seed)
         self._out.test_started(test, order=self._tests, ts_us=0)
         self._tests += 1
-        for line in own.lines():
-            self._out.line(line)
-        if bundle.summary is not None and not own.has_phases:
-            self._take_summary(bundle, bundle.summary)
-        self._take_event_log(bundle, test)
-        for path in bundle.files:
-            self._take_file(bundle, path, own, test)
-        self._finish(bundle, test, own.last_us)
+        said = sorted(_of_summary(bundle), key=_time)
+        if said and own.logs_phases():
+            said = []
+        for _, one in heapq.merge(own.lines(), said, self._entries(bundle), key=_time):
+            if not self._own_events:
+                continue
+            if isinstance(one, bytes):
+                self._out.line(one)
+            else:
+                self._say(bundle, **one)
+        self._finish(bundle, test, own)
 
     def _take_recorded(self, bundle: TestBundle, own: OwnEvents, session: str) -> None:
         """The test bundle of a run of ours: its events say it all, and its files are beside."""
-        for line in own.lines():
+        for _, line in own.lines():
             self._out.line(line)
         test = Execution(session, bundle.test_id, seed=bundle.seed)
-        for path in bundle.files:
-            self._take_file(bundle, path, own, test)
+        for path in bundle.names:
+            self._take_file(bundle, path, own, test, own.last_us)
         self._tests += 1
         self.last_us = max(self.last_us, own.last_us)
 
-    def _take_file(self, bundle: TestBundle, path: str, own: OwnEvents, test: Execution) -> None:
+    def _finish(self, bundle: TestBundle, test: Execution, own: OwnEvents) -> None:
+        """Say what the test left, and how it ended where anything said it; else it is unfinished.
+
+        The event log of layout 3 is text for people, without a time of its own: it is output.
+        """
+        duration = None if bundle.summary is None else _us(bundle.summary.duration_ms)
+        end_us = max(own.last_us, duration or 0)
+        self.last_us = max(self.last_us, end_us)
+        for piece in self._pieces(bundle, EVENT_LOG) if self._own_events else ():
+            self._out.test_output(test, piece, stream="log", ts_us=end_us)
+        for path in bundle.names:
+            self._take_file(bundle, path, own, test, end_us)
+        if bundle.passed is not None:
+            self._out.test_finished(
+                test,
+                Verdict.PASSED if bundle.passed else Verdict.FAILED,
+                call_us=duration,
+                failures=[] if bundle.passed else _failures(bundle),
+                properties=_properties(bundle.manifest) if bundle.manifest else [],
+                ts_us=end_us,
+            )
+
+    def _take_file(
+        self, bundle: TestBundle, path: str, own: OwnEvents, test: Execution, ts_us: int
+    ) -> None:
         relative = path.removeprefix(bundle.directory)
         said = own.attachments.get(relative, {})
         name = said.get("name", relative)
@@ -74,69 +116,30 @@ class BundleTranslation:
             "media_type": said.get("media_type", media_type_of(relative)),
             "size": self._members.size(path),
         }
-        self._say(bundle, "Attachment", name, data, category="artifact")
+        level = "INFO" if path in bundle.files else DOCUMENT_LEVEL
+        self._say(bundle, "Attachment", name, data, category="artifact", level=level, ts_us=ts_us)
 
-    def _take_summary(self, bundle: TestBundle, summary: TestSummary) -> None:
-        """What the harness of ours would have logged: phases and assertions."""
-        path: list[str] = []
-        for phase in summary.walk():
-            path = [*path[: phase.depth], phase.name]
-            where = {"name": phase.name, "path": " > ".join(path), "depth": phase.depth}
-            self._say_phase(bundle, "PhaseStarted", where, phase.start_ms)
-            for record in phase.assertions:
-                self._say_assertion(bundle, record)
-            if phase.end_ms is not None:
-                where["duration_us"] = _us(phase.end_ms - phase.start_ms)
-                self._say_phase(bundle, "PhaseFinished", where, phase.end_ms)
-        for record in bundle.failed:
-            if not record.phase_path:  # outside of all phases, so not in the tree
-                self._say_assertion(bundle, record)
-
-    def _say_phase(
-        self, bundle: TestBundle, event: str, where: dict[str, Any], at_ms: float
-    ) -> None:
-        self._say(bundle, event, where["path"], where, category="phase", ts_us=_us(at_ms))
-
-    def _say_assertion(self, bundle: TestBundle, record: AssertionRecord) -> None:
-        self._say(
-            bundle,
-            "AssertionRecorded",
-            record.description if record.passed else sentence_of(record),
-            record.to_document(),
-            category="assertion",
-            level="DEBUG" if record.passed else "ERROR",
-            ts_us=_us(record.elapsed_ms),
-        )
-
-    def _take_event_log(self, bundle: TestBundle, test: Execution) -> None:
-        """The event log of layout 3 is text for people: it is output, and each entry an event."""
+    def _entries(self, bundle: TestBundle) -> Iterator[_Timed]:
+        """The entries of the event log of layout 3."""
         name = bundle.document(EVENT_LOG)
         if name is None:
             return
         try:
             with self._members.open(name) as file:
-                while piece := file.read(_OUTPUT_BYTES):
-                    self._out.test_output(test, piece, stream="log", ts_us=0)
-            with self._members.open(name) as file:
                 for entry in entries(file):
-                    self._say(bundle, "LogEntry", entry.pop("message"), {}, **entry)
+                    yield entry["ts_us"], {"event": "LogEntry", "data": {}, **entry}
+        except UnreadableRecording:
+            return  # reading it as output says why
+
+    def _pieces(self, bundle: TestBundle, document: str) -> Iterator[bytes]:
+        name = bundle.document(document)
+        if name is None:
+            return
+        try:
+            with self._members.open(name) as file:
+                yield from iter(lambda: file.read(_OUTPUT_BYTES), b"")
         except UnreadableRecording as error:
             bundle.problems.append(error.message)
-
-    def _finish(self, bundle: TestBundle, test: Execution, last_us: int) -> None:
-        """Say how the test ended, where anything said it; else it stays unfinished."""
-        duration = None if bundle.summary is None else _us(bundle.summary.duration_ms)
-        end_us = max(last_us, duration or 0)
-        self.last_us = max(self.last_us, end_us)
-        if bundle.passed is not None:
-            self._out.test_finished(
-                test,
-                Verdict.PASSED if bundle.passed else Verdict.FAILED,
-                call_us=duration,
-                failures=[] if bundle.passed else _failures(bundle),
-                properties=_properties(bundle.manifest) if bundle.manifest else [],
-                ts_us=end_us,
-            )
 
     def _say(
         self,
@@ -159,6 +162,41 @@ class BundleTranslation:
             data=data,
             ts_us=ts_us,
         )
+
+
+def _of_summary(bundle: TestBundle) -> Iterator[_Timed]:
+    """What the harness of ours would have logged: phases and assertions."""
+    for phase in bundle.summary.phases if bundle.summary else ():
+        yield from _of_phase(phase, "")
+    for record in bundle.failed:
+        if not record.phase_path:  # outside of all phases, so not in the tree
+            yield _of_assertion(record)
+
+
+def _of_phase(phase: PhaseNode, around: str) -> Iterator[_Timed]:
+    path = f"{around}{PATH_SEPARATOR}{phase.name}" if around else phase.name
+    where = {"name": phase.name, "path": path, "depth": phase.depth}
+    fields = {"message": path, "category": "phase"}
+    start_us = _us(phase.start_ms)
+    yield start_us, {"event": "PhaseStarted", **fields, "data": where, "ts_us": start_us}
+    yield from map(_of_assertion, phase.assertions)
+    for child in phase.children:
+        yield from _of_phase(child, path)
+    if phase.end_ms is not None:
+        end_us, where = _us(phase.end_ms), {**where, "duration_us": _us(phase.duration_ms or 0)}
+        yield end_us, {"event": "PhaseFinished", **fields, "data": where, "ts_us": end_us}
+
+
+def _of_assertion(record: AssertionRecord) -> _Timed:
+    fields = {
+        "event": "AssertionRecorded",
+        "message": record.description if record.passed else sentence_of(record),
+        "category": "assertion",
+        "level": "DEBUG" if record.passed else "ERROR",
+        "data": record.to_document(),
+        "ts_us": _us(record.elapsed_ms),
+    }
+    return _us(record.elapsed_ms), fields
 
 
 def _identify(bundle: TestBundle, own: OwnEvents) -> None:

@@ -17,29 +17,12 @@ from typing import IO, Any
 from bundler.archive import Members
 from bundler.errors import UnreadableRecording
 from bundler.eventlog import Line, split_lines
-from bundler.events import Event, decode_line
+from bundler.events import RUN_EVENTS, Event, decode_line
 from bundler.formats.asupersync_bundles import TestBundle
-from bundler.testing.artifacts import EVENTS
+from bundler.probe.writer.file_names import EVENTS
 
-RUN_EVENTS = frozenset(
-    {
-        "RunStarted",
-        "SessionStarted",
-        "TestsCollected",
-        "CollectionFailed",
-        "CollectionSkipped",
-        "TestStarted",
-        "TestOutput",
-        "SubtestFinished",
-        "TestFinished",
-        "Attachment",
-        "RunOutput",
-        "Warning",
-        "SessionFinished",
-        "RunFinished",
-    }
-)
 HARNESS_EVENTS = frozenset({"PhaseStarted", "PhaseFinished", "AssertionRecorded"})
+_HARNESS_MARK = re.compile(rb'"(?:PhaseStarted|PhaseFinished|AssertionRecorded)"')
 
 _READ_BYTES = 256 * 1024
 _MAX_ENTRY = 64 * 1024
@@ -50,14 +33,13 @@ _STATISTICS = b"=== Statistics ==="
 class OwnEvents:
     """The events that one test logged; call `lines` once, then look at what it found.
 
-    `damaged` counts the lines that are no events, `last_us` is the latest time, `has_phases`
-    whether its phases and assertions are among them, `attachments` what its files are called.
+    `damaged` counts the lines that are no events, `last_us` is the latest time, `attachments` says
+    what its files are called.
     """
 
     def __init__(self, bundle: TestBundle, members: Members) -> None:
         self.damaged = 0
         self.last_us = 0
-        self.has_phases = False
         self.attachments: dict[str, dict[str, Any]] = {}
         self._bundle = bundle
         self._members = members
@@ -82,8 +64,14 @@ class OwnEvents:
         events = (_decoded(line) for line in self._split(notes=False))
         return next((one for one in events if isinstance(one, Event) and one.test_id), None)
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield each event as a whole line."""
+    def logs_phases(self) -> bool:
+        """Whether the test logged its phases and assertions itself, as our harness does."""
+        marked = (one for one in self._split(notes=False) if _HARNESS_MARK.search(one.content))
+        events = (_decoded(line) for line in marked)
+        return any(isinstance(one, Event) and one.event in HARNESS_EVENTS for one in events)
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the time of each event, and the event as a whole line."""
         first_problem = ""
         for number, line in enumerate(self._split(), start=1):
             if not line.content.strip() and not line.problem:
@@ -101,9 +89,8 @@ class OwnEvents:
         if self._of_others:
             self._bundle.problems.append(f"{where} events of another test: {self._of_others}")
 
-    def _passed_on(self, event: Event, content: bytes) -> Iterator[bytes]:
+    def _passed_on(self, event: Event, content: bytes) -> Iterator[tuple[int, bytes]]:
         self.last_us = max(self.last_us, event.ts_us)
-        self.has_phases = self.has_phases or event.event in HARNESS_EVENTS
         self._of_others += event.test_id not in (None, self._bundle.test_id)
         if event.event == "Attachment" and not self._is_recorded and self._remembered(event):
             return
@@ -112,7 +99,7 @@ class OwnEvents:
         if event.test_id is None:
             own = {"test_id": self._bundle.test_id, "seed": self._bundle.seed}
             content = _changed(content, {name: v for name, v in own.items() if v is not None})
-        yield content + b"\n"
+        yield event.ts_us, content + b"\n"
 
     def _remembered(self, event: Event) -> bool:
         try:

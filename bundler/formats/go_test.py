@@ -52,6 +52,8 @@ _LOGGED = re.compile(r"\s+(\S+?\.go):([0-9]+): (.*)")
 _SHUFFLE = re.compile(r"-test\.shuffle ([0-9]{1,19})\n?")
 _PANIC = re.compile(r"(?:panic|fatal error): ")
 _TIMEOUT = re.compile(r"panic: test timed out after ")
+_BUILDS = re.compile(rb"# (\S{1,2000})(?: \[\S+\])?\s*$")
+_BUILD_FAILED = re.compile(rb"FAIL\t(\S{1,2000}) \[(?:build|setup) failed\]\s*$")
 _PATIENCE = 1000
 _LONGEST_FRAME = 2000  # the patterns for frames take time that grows with its square
 _KEPT = 200  # lines of what a package printed, for the case that it fails without a test
@@ -70,7 +72,7 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
     """Read a log. Raises DamagedRecording where no line of it is an event."""
     assert not isinstance(source, Members)
     translation = Translation(source, where=where, format=NAME, runner="go test")
-    reading = _Reading(translation)
+    reading = Reading(translation)
     for line in objects(source, translation.problems):
         reading.take(line)
     return reading.end()
@@ -99,16 +101,18 @@ class _Package:
     failures: int = 0
     timed_out: str = ""
     cached: bool = False
+    failed_to_build: bool = False
     open: dict[str, _Test] = field(default_factory=dict)
     ended: dict[str, tuple[int, int, bool, int]] = field(default_factory=dict)
     printed: list[str] = field(default_factory=list)
 
 
-class _Reading:
+class Reading:
     def __init__(self, translation: Translation) -> None:
         self.translation = translation
         self.packages: dict[str, _Package] = {}
         self.builds: dict[str, list[str]] = {}
+        self.building = ""
         self.origin_us: int | None = None
         self.waiting: list[dict[str, Any] | bytes] | None = []
         self.events = 0
@@ -136,6 +140,7 @@ class _Reading:
     def _handle(self, line: dict[str, Any] | bytes) -> None:
         if isinstance(line, bytes):
             self.translation.run_output(line + b"\n")
+            self._plain(line)
             return
         action, name, test = line.get("Action"), line.get("Package"), line.get("Test")
         if not isinstance(action, str) or action not in _ACTIONS:
@@ -153,22 +158,52 @@ class _Reading:
             self._of_package(package, action, line, now_us)
 
     def end(self) -> Recording:
-        translation = self.translation
-        if self.waiting is not None:
-            self._stop_waiting()
-        if not self.events:
-            raise DamagedRecording(f"{translation.where} holds no event of go test")
-        for package in self.packages.values():
-            if package.runs and not package.session:
-                self._session(package)
+        """Return what was read. Raises DamagedRecording where no line of it was an event."""
+        if not self.stop():
+            raise DamagedRecording(f"{self.translation.where} holds no event of go test")
         seeds = {one.seed for one in self.packages.values()}
         seed = seeds.pop() if len(seeds) == 1 else None
-        return translation.finished(seed=seed, cut=any(p.runs for p in self.packages.values()))
+        cut = any(one.runs for one in self.packages.values())
+        return self.translation.finished(seed=seed, cut=cut)
+
+    def stop(self) -> int:
+        """Nothing more comes: tell what waited, and return how many events there were."""
+        if self.waiting is not None:
+            self._stop_waiting()
+        if self.events:
+            for package in self.packages.values():
+                if package.runs and not package.session:
+                    self._session(package)
+        return self.events
 
     def _now(self, time: object) -> int | None:
         """When an event happened, since the run started."""
         epoch_us = epoch_microseconds(time)
         return None if epoch_us is None or self.origin_us is None else epoch_us - self.origin_us
+
+    def _plain(self, line: bytes) -> None:
+        """A build speaks plainly before Go 1.24, and where it is told to."""
+        if found := _BUILD_FAILED.match(line):
+            package = self._package(found[1].decode("utf-8", "replace"))
+            if not package.failed_to_build:
+                self._session(package)
+                self._build_failed(package, found[0].decode("utf-8", "replace"))
+        elif found := _BUILDS.match(line):
+            self.building = found[1].decode("utf-8", "replace")
+        elif line.startswith((b"FAIL", b"ok  ", b"?   ")):
+            self.building = ""
+        if self.building:
+            text = line.decode("utf-8", "replace") + "\n"
+            _keep(self.builds.setdefault(self.building, []), text)
+
+    def _build_failed(self, package: _Package, said: str) -> None:
+        """Say it once, as the event does where there is one."""
+        lines = self.builds.get(package.name) or [said]
+        message = next((one for one in lines if not one.startswith("#")), said).strip()
+        failure = Failure("collect", message, traceback="".join(lines))
+        self.translation.collection_failed(package.session, package.name, [failure])
+        self.translation.session_finished(package.session, exit_status=1)
+        package.failed_to_build, package.runs, self.building = True, False, ""
 
     def _build(self, line: dict[str, Any]) -> None:
         output = line.get("Output")
@@ -216,10 +251,11 @@ class _Reading:
         for test in list(package.open):
             red |= self._settle(package, test, passed=action != "fail", now_us=now_us)
         if action == "fail" and not red:
-            text = "".join(self.builds.get(str(line.get("FailedBuild")), []) + package.printed)
+            built = self.builds.get(str(line.get("FailedBuild"))) or self.builds.get(package.name)
+            text = "".join((built or []) + package.printed)
             message = next((one for one in text.split("\n") if _PANIC.match(one)), "")
-            message = message or package.timed_out
-            message = message or next((one for one in text.split("\n") if one.strip()), "failed")
+            said = (one for one in text.split("\n") if one.strip() and not one.startswith("# "))
+            message = message or package.timed_out or next(said, "failed")
             failure = Failure("collect", message, traceback=text or None)
             self.translation.collection_failed(
                 package.session, package.name, [failure], ts_us=now_us

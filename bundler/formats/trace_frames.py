@@ -14,7 +14,8 @@
 
 Limits: a chunk has at most 64 MiB on either side, as for the tool that writes it. An event has at
 most 1 MiB here (16 there): the largest that is ever written has 60 bytes, and a few bytes of
-MessagePack can ask for a lot of memory.
+MessagePack can ask for a lot of memory. All chunks together unpack to at most the ratio that any
+recording may (`bundler.limits`).
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from typing import IO
 
 import msgspec
 
-from bundler.errors import NotARecording, TooNewRecording
+from bundler.errors import HostileRecording, NotARecording, TooNewRecording
 from bundler.formats.trace_events import SCHEMA, Metadata, decode_metadata, decode_value
+from bundler.limits import in_force
 
 MAGIC = b"ASUPERTRACE"
 NEWEST = 3
@@ -105,6 +107,7 @@ class Frames:
         self.input = source
         self.digest = hashlib.sha256()
         self._compressed = False
+        self._unpacked = 0
 
     def header(self) -> Header:
         """Read up to the first event. Raises Cut, NotARecording or TooNewRecording."""
@@ -130,11 +133,20 @@ class Frames:
         while prefix := self.input.up_to(4):
             begin = self.input.offset - len(prefix)
             try:
-                inner = Input(io.BytesIO(_chunk(self.input, prefix)))
+                inner = Input(io.BytesIO(self._bounded(_chunk(self.input, prefix))))
                 for content in self._frames(inner):
                     yield self.input.offset, content
             except Cut as cut:
                 raise Cut(begin, f"a chunk: {cut.why}") from None
+
+    def _bounded(self, raw: bytes) -> bytes:
+        self._unpacked += len(raw)
+        try:
+            what = f"the events unpack to {self._unpacked} bytes"
+            in_force().check_ratio(self._unpacked, self.input.offset, what)
+        except HostileRecording as error:
+            raise Cut(0, error.message) from None
+        return raw
 
     def _frames(self, source: Input) -> Iterator[bytes]:
         while prefix := source.up_to(4):

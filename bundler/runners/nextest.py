@@ -24,12 +24,20 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from bundler import archive
 from bundler.errors import UsageError
+from bundler.results import Results, TestResult
+from bundler.runners import Inside, Invocation, Selection, at_dashes
+
+NAME = "nextest"
+COMMAND = ("cargo", "nextest", "run")
+KEEPS_ORDER = False
+KEEPS_VALUES = True
+NOT_KEPT = "nextest runs tests in an order of its own, each in a process of its own"
 
 if TYPE_CHECKING:
     from bundler.recording import Recording
@@ -53,27 +61,6 @@ _PLACES = ("nextest/", "source/nextest/")
 _FILES = ("manifest.json", "run.log.zst", "store.zip")
 
 
-@dataclass(frozen=True)
-class Inside:
-    """What nextest is given to record itself: its environment, and the folder it records into."""
-
-    environment: dict[str, str]
-    folder: Path
-
-    def recording(self) -> Recording | None:
-        """Return what nextest recorded, None where it recorded nothing.
-
-        Raises UnreadableRecording.
-        """
-        from bundler.formats import nextest
-
-        for log in sorted(self.folder.glob("state/projects/*/records/runs/*/run.log.zst")):
-            members = archive.open_directory(log.parent)
-            if nextest.recognises_members(members):
-                return nextest.read(members, where=str(log.parent))
-        return None
-
-
 def recognises(argv: Sequence[str]) -> bool:
     """Whether the command is `cargo nextest run …`, by cargo or by its own name."""
     words = [word for word in argv if not word.startswith("+")]
@@ -85,11 +72,12 @@ def recognises(argv: Sequence[str]) -> bool:
 
 
 @contextmanager
-def inside(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Inside | None]:
+def inside(invocation: Invocation) -> Iterator[Inside | None]:
     """Give nextest what it needs to record itself, or nothing where it cannot be. Raises OSError.
 
     The folder is gone when the context ends.
     """
+    argv, env = invocation.argv, invocation.env
     if not recognises(argv) or _names_a_stored_run(argv) or "--user-config-file" in argv:
         yield None
         return
@@ -101,7 +89,42 @@ def inside(argv: Sequence[str], env: Mapping[str, str]) -> Iterator[Inside | Non
             "NEXTEST_STATE_DIR": str(folder / "state"),
             "NEXTEST_CACHE_DIR": str(folder / "state"),
         }
-        yield Inside({**env, **changes}, folder)
+        yield Inside(argv, {**env, **changes}, recording=partial(_recorded, folder))
+
+
+def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> Selection | None:
+    """Return the command with one filter for each test; one with `-R` chooses by itself."""
+    words, rest = at_dashes(argv)
+    if any(word.startswith(("-R", "--rerun")) for word in words):
+        return None
+    known = [one.partition(" ") for one in test_ids]
+    filters = [
+        f"(binary_id(={_quoted(binary)}) & test(={_quoted(name)}))"
+        if name
+        else f"binary_id(={_quoted(binary)})"
+        for binary, _, name in known
+    ]
+    if not test_ids:
+        return Selection(())
+    return Selection(((*words, "-E", " | ".join(filters), *rest),))
+
+
+def seeded(
+    argv: Sequence[str], env: Mapping[str, str], _seed: int
+) -> tuple[list[str], dict[str, str]]:
+    """Return both as they are: the tests find the seed in their environment."""
+    return list(argv), dict(env)
+
+
+def file_of(test_id: str) -> str:
+    """Return the binary that a test lies in: what a file is to pytest."""
+    return test_id.partition(" ")[0]
+
+
+def own_id(test: TestResult, suite: str, root: Path) -> str:
+    """Return `binary name`: the class name of nextest's own report is the binary."""
+    binary, separator, name = test.test_id.partition("::")
+    return test.test_id if " " in test.test_id or not separator else f"{binary} {name}"
 
 
 def has_archive(recording: Recording) -> bool:
@@ -136,11 +159,6 @@ def rerun_command(path: Path) -> list[str]:
     return ["cargo", "nextest", "run", "-R", str(path)]
 
 
-def binary_of(test_id: str) -> str:
-    """Return the binary that a test lies in: what a file is to pytest."""
-    return test_id.partition(" ")[0]
-
-
 def refused_words(words: Sequence[str]) -> list[str]:
     """Return the words of a build that may not come back."""
     refused, rest = [], list(words)
@@ -155,6 +173,22 @@ def refused_words(words: Sequence[str]) -> list[str]:
     return refused
 
 
+def _recorded(folder: Path) -> Recording | None:
+    """What nextest recorded, None where it recorded nothing. Raises UnreadableRecording."""
+    from bundler.formats import nextest
+
+    for log in sorted(folder.glob("state/projects/*/records/runs/*/run.log.zst")):
+        members = archive.open_directory(log.parent)
+        if nextest.recognises_members(members):
+            return nextest.read(members, where=str(log.parent))
+    return None
+
+
+def _quoted(text: str) -> str:
+    """A text as nextest's filters take it: what would end the matcher is escaped, no more."""
+    return re.sub(r"([\\/),])", r"\\\1", text)
+
+
 def _build_words(path: Path) -> list[str]:
     """The words of the build, of this run and of the first in its chain, that are refused."""
     from bundler.formats import nextest_store
@@ -162,7 +196,7 @@ def _build_words(path: Path) -> list[str]:
     with archive.open_zip(path, where="the recording") as members:
         run = nextest_store.run_of_manifest(members)
         with members.nested(nextest_store.STORE) as nested:
-            root = nextest_store.Store(nested).document("rerun-info.json").get("root-info") or {}
+            root = nextest_store.rerun_info(nested).get("root-info") or {}
     found: list[str] = []
     for document in (run, root):
         words: Any = document.get("build-scope-args") or []

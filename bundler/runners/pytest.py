@@ -9,16 +9,22 @@ line says why. `-p` is added to the command only where plugins are not loaded by
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 
 from bundler import probe
+from bundler.results import Results, TestResult
+from bundler.runners import Inside, Invocation, python
+
+NAME = "pytest"
+COMMAND = ("python", "-m", "pytest")
+KEEPS_ORDER = True
+KEEPS_VALUES = True
+NOT_KEPT = ""
 
 PLUGIN = "bundle_probe"
 PROGRAMS = frozenset({"pytest", "py.test", "pytest.exe", "py.test.exe"})
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*w?(\.exe)?")
-_TAKES_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -30,26 +36,14 @@ def arguments_start(argv: Sequence[str]) -> int | None:
     """Return where pytest's own arguments begin, or None where the command is not pytest."""
     if not argv:
         return None
-    program = PurePath(argv[0]).name.lower()
-    if program in PROGRAMS:
+    if PurePath(argv[0]).name.lower() in PROGRAMS:
         return 1
-    if not _PYTHON.fullmatch(program):
-        return None
-    index = 1
-    while index < len(argv) and argv[index].startswith("-"):
-        word = argv[index]
-        if word == "-m" or (not word.startswith("--") and word.endswith("m")):
-            module = argv[index + 1] if index + 1 < len(argv) else ""
-            return index + 2 if module in ("pytest", "py.test") else None
-        index += 2 if word in _TAKES_VALUE else 1
-    return None
+    return python.arguments_start(argv, ("pytest", "py.test"))
 
 
 def isolated(argv: Sequence[str]) -> bool:
     """Whether the interpreter is told to ignore PYTHONPATH (`-I` or `-E`)."""
-    start = arguments_start(argv)
-    flags = [word for word in argv[1 : start or 1] if re.fullmatch(r"-[A-Za-z]+", word)]
-    return any("I" in word or "E" in word for word in flags)
+    return python.isolated(argv, arguments_start(argv))
 
 
 def command(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
@@ -83,6 +77,46 @@ def why_unreached(argv: Sequence[str], output_tail: str) -> str | None:
     if "test session starts" in output_tail:
         return "pytest ran without PYTHONPATH or BUNDLE_PROBE; let its launcher pass them on"
     return None
+
+
+@contextmanager
+def inside(invocation: Invocation) -> Iterator[Inside]:
+    """Name the probe where plugins are not loaded by themselves; it tells of itself."""
+    argv, env = invocation.argv, invocation.env
+    yield Inside(command(argv, env), env)
+
+
+def select(_argv: Sequence[str], _test_ids: Sequence[str], _results: Results) -> None:
+    """Leave it to the probe: it matches the ids of its document against what it collected."""
+
+
+def seeded(
+    argv: Sequence[str], env: Mapping[str, str], _seed: int
+) -> tuple[list[str], dict[str, str]]:
+    """Leave it to the probe, which seeds the generators before each test."""
+    return list(argv), dict(env)
+
+
+def file_of(test_id: str) -> str:
+    """Return the file of a node id: what stands before its first `::`."""
+    return test_id.partition("::")[0]
+
+
+def own_id(test: TestResult, suite: str, root: Path) -> str:
+    """Return the node id: a dotted class name is a file and classes, if there is such a file.
+
+    Parameters, in brackets, may hold anything.
+    """
+    names, bracket, parameters = test.test_id.partition("[")
+    dotted, separator, name = names.rpartition("::")
+    if not separator or "/" in dotted or dotted.endswith(".py"):
+        return test.test_id
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        file = "/".join(parts[:end]) + ".py"
+        if (root / file).is_file():
+            return "::".join([file, *parts[end:], name]) + bracket + parameters
+    return test.test_id
 
 
 def _autoload_is_off(argv: Sequence[str], env: Mapping[str, str]) -> bool:

@@ -44,6 +44,7 @@ def run(
     cwd: Path | None,
     on_output: Callable[[str, bytes], None],
     on_idle: Callable[[], None] | None = None,
+    show: Callable[[str, bytes], bytes] | None = None,
     stdin_fd: int = 0,
     stdout_fd: int = 1,
     stderr_fd: int = 2,
@@ -56,6 +57,9 @@ def run(
     `stdout`. What it is given is what the command wrote: no line discipline shows.
     `on_idle` is called about every quarter of a second. The first exception that either raises
     ends both, disturbs nothing and is in `Exit.recording_error`.
+    `show` stands before our streams: it is given what the command wrote and returns what is passed
+    on in its place, which is what `on_output` is then given. Nothing (`b""`) is the end of a
+    stream, and what was held back comes out. Where it raises, everything is passed on from there.
 
     A command that cannot be started is no exception: see `Exit.started`.
     """
@@ -73,5 +77,6 @@ def run(
         cwd=cwd,
         on_output=on_output,
         on_idle=on_idle,
+        show=show,
         streams=(stdin_fd, stdout_fd, stderr_fd),
     )

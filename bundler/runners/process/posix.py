@@ -14,7 +14,7 @@ from bundler.runners.process.guest import TICK_SECONDS, Guest
 from bundler.runners.process.launch import Launch, failure, start
 from bundler.runners.process.signals import Signals
 from bundler.runners.process.streams import QUIET_SECONDS, wait
-from bundler.runners.process.terminal import Keys, WithoutCarriageReturns, copy_size
+from bundler.runners.process.terminal import Keys, copy_size
 from bundler.runners.process.wiring import Wiring, connect
 
 
@@ -25,10 +25,11 @@ def run_with_poll(
     cwd: Path | None,
     on_output: Callable[[str, bytes], None],
     on_idle: Callable[[], None] | None,
+    show: Callable[[str, bytes], bytes] | None,
     streams: tuple[int, int, int],
 ) -> Exit:
     """Do what `bundler.runners.process.run` says."""
-    guest = Guest(on_output, on_idle)
+    guest = Guest(on_output, on_idle, show)
     with contextlib.ExitStack() as stack:
         try:
             # First, so that no signal can end us while our terminal is raw.
@@ -89,7 +90,7 @@ class _Run:
             if tee.wants_output and tee.target in writable:
                 tee.pass_on()
             elif tee.wants_input and tee.source in readable:
-                self._guest.output(tee.name, tee.as_written(tee.receive()))
+                tee.receive()
             elif tee.wants_input and tee.target in broken:
                 tee.close()
         if keys is not None:
@@ -161,8 +162,7 @@ class _Run:
 
     def _flush(self) -> None:
         for tee in self._wiring.tees:
-            if isinstance(tee.as_written, WithoutCarriageReturns):
-                self._guest.output(tee.name, tee.as_written.rest())
+            tee.flush()
 
     def _ended(self) -> Exit:
         code = os.waitstatus_to_exitcode(self._status or 0)

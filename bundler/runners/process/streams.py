@@ -11,7 +11,10 @@ import select
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+
+from bundler.runners.process.guest import Guest
+from bundler.runners.process.terminal import WithoutCarriageReturns
 
 CHUNK_BYTES = 1 << 16
 
@@ -37,14 +40,17 @@ class Tee:
         name: str,
         source: int,
         target: int,
-        as_written: Callable[[bytes], bytes] = bytes,
+        guest: Guest,
+        as_written: WithoutCarriageReturns | None = None,
     ) -> None:
         self.name = name
         self.source = source
         self.target = target
-        self.as_written = as_written
         self.ended = False
         self.closed = False
+        self._guest = guest
+        self._as_written = as_written
+        self._flushed = False
         self._pending = memoryview(b"")
         self._piece_bytes = _safe_piece(target)
         self._last_progress = time.monotonic()
@@ -66,23 +72,52 @@ class Tee:
         """Whether everything that will come has been passed on."""
         return self.closed or (self.ended and not self._pending)
 
-    def receive(self) -> bytes:
-        """Take in what is there, pass on what can be, and return what came."""
+    def receive(self) -> None:
+        """Take in what is there, pass on what can be, and show the guest what came."""
         try:
             chunk = os.read(self.source, CHUNK_BYTES)
         except BlockingIOError:
-            return b""
+            return
         except OSError:  # EIO: a terminal whose last holder is gone
             chunk = b""
         if not chunk:
             self.ended = True
-            return b""
-        self._pending = memoryview(chunk)
+            self.flush()
+            return
         self._last_progress = time.monotonic()
         if self._bytes_since_exit is not None:
             self._bytes_since_exit += len(chunk)
-        self.pass_on()
-        return chunk
+        written = chunk if self._as_written is None else self._as_written(chunk)
+        if self._guest.shows_all:
+            self._give(chunk, written)
+        elif written:
+            shown = self._guest.shown(self.name, written)
+            self._give(self._for_terminal(shown), shown)
+
+    def flush(self) -> bool:
+        """Bring out, once, what was held back until more came; return whether that is any."""
+        if self._flushed:
+            return False
+        self._flushed = True
+        rest = b"" if self._as_written is None else self._as_written.rest()
+        if self._guest.shows_all:
+            self._give(b"", rest)
+        else:
+            shown = self._guest.shown(self.name, rest) if rest else b""
+            shown += self._guest.shown(self.name, b"")
+            self._give(self._for_terminal(shown), shown)
+        return bool(self._pending)
+
+    def _give(self, to_target: bytes, to_guest: bytes) -> None:
+        if not self.closed:
+            self._pending = memoryview(to_target)
+            self.pass_on()
+        self._guest.output(self.name, to_guest)
+
+    def _for_terminal(self, shown: bytes) -> bytes:
+        """As the command's own terminal would have made it."""
+        expands = self._as_written is not None and self._as_written.expands()
+        return shown.replace(b"\n", b"\r\n") if expands else shown
 
     def pass_on(self) -> None:
         """Write as much as our stream takes without keeping us waiting."""
@@ -110,7 +145,7 @@ class Tee:
         overstayed = now - gone_at >= LINGER_SECONDS and (
             self._bytes_since_exit >= MOST_LEFT_BEHIND_BYTES or not _has_input(self.source)
         )
-        if quiet or overstayed:
+        if (quiet or overstayed) and not self.flush():
             self.close()
 
     def close(self) -> None:

@@ -32,10 +32,11 @@ def run_with_threads(
     cwd: Path | None,
     on_output: Callable[[str, bytes], None],
     on_idle: Callable[[], None] | None,
+    show: Callable[[str, bytes], bytes] | None,
     streams: tuple[int, int, int],
 ) -> Exit:
     """Do what `bundler.runners.process.run` says, as far as two pipes can."""
-    guest = Guest(on_output, on_idle)
+    guest = Guest(on_output, on_idle, show)
     turn = threading.Lock()
     with _remembering() as received, contextlib.ExitStack() as stack:
         ends: list[int] = []
@@ -80,15 +81,21 @@ class _Pump(threading.Thread):
         """Read until nobody can write any more, or our reader has gone."""
         with contextlib.suppress(OSError):
             while chunk := os.read(self._source, _CHUNK_BYTES):
-                self._pass_on(chunk)
-                with self._turn:
-                    self._guest.output(self._stream, chunk)
+                self._take(chunk)
+            self._take(b"")
         self.let_go()
 
     def let_go(self) -> None:
         """Close our end: whoever still writes gets a broken pipe."""
         with contextlib.suppress(OSError):
             os.close(self._source)
+
+    def _take(self, chunk: bytes) -> None:
+        with self._turn:
+            shown = self._guest.shown(self._stream, chunk)
+        self._pass_on(shown)
+        with self._turn:
+            self._guest.output(self._stream, shown)
 
     def _pass_on(self, chunk: bytes) -> None:
         rest = memoryview(chunk)

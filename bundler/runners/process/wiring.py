@@ -34,6 +34,7 @@ from bundler.runners.process.terminal import (
 class Wiring:
     """What stands between the command and our streams; `close` lets go of all of it."""
 
+    guest: Guest
     descriptors: tuple[int | None, int | None, int | None]
     tees: list[Tee] = field(default_factory=list)
     terminals: list[Tee] = field(default_factory=list)
@@ -59,13 +60,13 @@ def connect(streams: tuple[int, int, int], guest: Guest) -> Wiring:
     The command then gets our own streams: a run that is not recorded before one that is not run.
     """
     stdin, stdout, stderr = (fd if _is_open(fd) else None for fd in streams)
-    wiring = Wiring(descriptors=(stdin, stdout, stderr))
+    wiring = Wiring(guest, descriptors=(stdin, stdout, stderr))
     try:
         _fill(wiring, stdin, stdout, stderr)
     except (OSError, termios.error) as error:
         wiring.close()
-        guest.error = error
-        return Wiring(descriptors=(stdin, stdout, stderr))
+        guest.leave(error)
+        return Wiring(guest, descriptors=(stdin, stdout, stderr))
     return wiring
 
 
@@ -91,8 +92,8 @@ def _channel(wiring: Wiring, name: str, ours: int, with_keys: bool) -> int:
         source, slave = open_like(ours, processing=with_keys)
     else:
         source, slave = (above_stdio(end) for end in os.pipe())
-    as_written = WithoutCarriageReturns(source) if os.isatty(ours) and with_keys else bytes
-    tee = Tee(name, source, ours, as_written)
+    as_written = WithoutCarriageReturns(source) if os.isatty(ours) and with_keys else None
+    tee = Tee(name, source, ours, wiring.guest, as_written)
     wiring.slaves.append(slave)
     wiring.tees.append(tee)
     if os.isatty(ours):

@@ -22,6 +22,8 @@ from .text import clip, shown, test_id
 
 GROUP = "bundle.seeders"
 LOW = 0xFFFFFFFF
+DEFAULT = "default:"
+"""What pytest-random-order puts before a seed or bucket that nobody asked for."""
 
 # Generators of the kind of `random`: the module, and where in it.
 _LIKE_RANDOM = (
@@ -144,9 +146,14 @@ def seed_other_plugins(config, root_seed):
 
 
 def give_back(config, seeds):
-    """Give pytest-randomly the seed of the run that is run again, unless the user gave it one."""
-    if "randomly" in seeds and getattr(config.option, "randomly_seed", None) == "default":
-        config.option.randomly_seed = seeds["randomly"]
+    """Give plugins that shuffle the seeds of the run that is run again, unless the user did."""
+    option = config.option
+    if "randomly" in seeds and getattr(option, "randomly_seed", None) == "default":
+        option.randomly_seed = int(seeds["randomly"])
+    # As a default: a seed that was asked for would switch pytest-random-order on.
+    given = str(getattr(option, "random_order_seed", ""))
+    if "random_order" in seeds and given.startswith(DEFAULT):
+        option.random_order_seed = f"{DEFAULT}{seeds['random_order']}"
 
 
 def _reseeds(config):

@@ -4,7 +4,7 @@ The file is JSON: `version` (1), `deselect` (ids that are left out), `only` (the
 or null), `order` (ids, or null: the tests that are named come in this order, the others after
 them). Two more may be absent: `restore` (for a test id the states of the generators that are set
 when the test starts, as `generators.py` has them) and `random_seeds` (for a plugin the seed that it
-had: `randomly`). Ids that nothing was collected for are of no consequence.
+had: `randomly`, `random_order`). Ids that nothing was collected for are of no consequence.
 
 This is what the user asked for, so nothing here is guarded: a file that cannot be read ends pytest
 with a usage error. It works whether or not there is a log to write to.
@@ -62,12 +62,18 @@ def _read(path):
             None if only is None else _ids(only),
             {known: index for index, known in reversed(list(enumerate(_ids(order or []))))},
             {known: parsed(one) for known, one in (document.get("restore") or {}).items()},
-            {name: int(seed) for name, seed in (document.get("random_seeds") or {}).items()},
+            _seeds(document.get("random_seeds") or {}),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise pytest.UsageError(
             f"bundle: the selection of this rerun cannot be read: {path}: {error}"
         ) from None
+
+
+def _seeds(value):
+    if "randomly" in value:
+        int(value["randomly"])
+    return {name: str(seed) for name, seed in value.items()}
 
 
 def _ids(value):

@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
-from . import failures, packages, seeding, selection, workers
+from . import failures, masking, packages, seeding, selection, workers
 from .collection import WORDS, Collection
 from .log import guarded
 from .recorder import Recorder
+from .seeding import DEFAULT
 from .settings import parse
-from .text import clip, shown, test_id
+from .text import SECRETS, clip, shown, test_id
 
 HASH_PROBE = "bundle_probe"
 REFUSAL = pytest.UsageError
@@ -26,7 +27,7 @@ def begin(config, told):
     except ValueError as error:
         say_not_recording(error)
         return
-    recorder = Recorder(settings, str(config.rootpath))
+    recorder = Recorder(settings, config)
     session = Session(recorder, config)
     if settings.selection is not None:
         chosen = selection.Selection(settings.selection, session.deselecting)
@@ -91,6 +92,7 @@ class Session(Collection):
     @guarded
     def pytest_collection_finish(self, session):
         """Write which tests will run and which will not, in order."""
+        self._recorder.learn_secrets()
         self.write_deselected()
         self._recorder.collected("selected", [item.nodeid for item in session.items])
 
@@ -179,7 +181,7 @@ def _description(config, recorder, leads):
         "python": f"{version.major}.{version.minor}.{version.micro}",
         "executable": sys.executable or "",
         "rootdir": str(config.rootpath),
-        "args": [clip(shown(one), WORDS) for one in config.invocation_params.args],
+        "args": [clip(one, WORDS) for one in _args(config, recorder)],
         "capture": shown(getattr(option, "capture", "")),
         "plugins": packages.plugins(config.pluginmanager),
         "packages": packages.installed(sys.path),
@@ -189,6 +191,11 @@ def _description(config, recorder, leads):
         data["workers"] = len(option.tx)
     data.update(_of_plugins(config))
     return data
+
+
+def _args(config, recorder):
+    args = [shown(one) for one in config.invocation_params.args]
+    return masking.redact_argv(map(SECRETS.masker.text, args)) if recorder.settings.redact else args
 
 
 def _of_plugins(config):
@@ -219,8 +226,14 @@ def random_seeds(option):
     if isinstance(randomly, int):
         seeds["randomly"] = str(randomly)
     order = getattr(option, "random_order_seed", None)
-    # Its defaults are of a type of their own: a plain str was asked for.
-    asked = str in (type(order), type(getattr(option, "random_order_bucket", None)))
-    if order is not None and (asked or getattr(option, "random_order_enabled", False)):
-        seeds["random_order"] = shown(order)
+    if isinstance(order, str) and _shuffles(option):
+        seeds["random_order"] = shown(order[len(DEFAULT) :] if order.startswith(DEFAULT) else order)
     return seeds
+
+
+def _shuffles(option):
+    """Whether pytest-random-order is on: it marks a value that nobody asked for."""
+    asked = ("random_order_seed", "random_order_bucket")
+    return getattr(option, "random_order_enabled", False) or not all(
+        str(getattr(option, name, DEFAULT)).startswith(DEFAULT) for name in asked
+    )

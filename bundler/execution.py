@@ -309,4 +309,5 @@ def _tail(recording: Recorder) -> str:
 def _reason(error: OSError | BundleError) -> str:
     if isinstance(error, BundleError):
         return error.message
-    return f"{error.filename or 'the store'}: {error.strerror}"
+    # A lock that is refused is an OSError without a number.
+    return f"{error.filename or 'the store'}: {error.strerror or error}"

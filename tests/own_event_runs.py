@@ -83,5 +83,6 @@ def a_run(directory: Path) -> Path:
             harness.attach(b"...", "Frame 1.png")
             harness.trace("whole").write_bytes(traces()[WHOLE])
             harness.trace("cut").write_bytes(traces()[CUT])
+            harness.finish(passed=drained)
             run.printed(test_id, "hello\nworld\n")
     return run.end("failed")

@@ -71,7 +71,10 @@ def test_what_is_shown_is_what_go_shows(shop: Place, words: str) -> None:
     plain = go(shop, *command)
     ours = bundle(shop, "run", "--", "go", *command)
     assert ours.code == plain.code
-    assert scrubbed(ours.stdout) == scrubbed(plain.stdout)
+    version = go(shop, "env", "GOVERSION").stdout
+    in_order = not re.match(r"go1\.1[0-9]\b", version)  # before 1.20 no package says that it starts
+    as_compared = list if in_order else sorted
+    assert as_compared(scrubbed(ours.stdout)) == as_compared(scrubbed(plain.stdout))
     assert scrubbed(ours.stderr) == scrubbed(plain.stderr)
 
 

@@ -77,6 +77,8 @@ def _record(
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
+    if not request.redact:
+        ui.status(f"bundle: {recorder.NOT_REDACTED}")
 
     def invoke(argv: list[str]) -> process.Exit:
         return _invoke(ui, recording, argv, child, configuration)
@@ -89,6 +91,8 @@ def _record(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
         is_one_test=request.runner == COMMAND_RUNNER,
     )
+    for remark in recording.remarks:
+        ui.status(f"bundle: {remark}")
     if ended.recording_error is not None:
         recording.disarm(ended.recording_error)
     if recording.problem:

@@ -27,7 +27,9 @@ __all__ = [
     "check_name",
     "check_names",
     "collision_key",
+    "name_problem",
     "path_problem",
+    "safe_path",
     "shown",
     "slug",
 ]
@@ -46,10 +48,23 @@ def check_name(component: str) -> str:
 
     Raises HostileRecording, naming the rule that it breaks.
     """
-    problem = _name_problem(component)
+    problem = name_problem(component)
     if problem:
         raise HostileRecording(f"name {shown(component)} {problem}")
     return component
+
+
+def name_problem(component: str) -> str:
+    """Return the rule that the name of a file to be made in a bundle breaks, or the empty text."""
+    if not _SAFE.fullmatch(component):
+        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
+    if len(component) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters"
+    if component.endswith("."):
+        return "ends with a dot"
+    if RESERVED.fullmatch(component):
+        return "is reserved on Windows"
+    return ""
 
 
 def safe_path(path: str) -> str:
@@ -111,22 +126,10 @@ def shown(name: str) -> str:
 
 
 def _safe_component(component: str) -> str:
-    if not _name_problem(component) and not _PASSED_OVER.search(component):
+    if not name_problem(component) and not _PASSED_OVER.search(component):
         return component
     ending = _ENDING.search(component)
     return slug(component) + (ending[0] if ending and not _PASSED_OVER.search(component) else "")
-
-
-def _name_problem(component: str) -> str:
-    if not _SAFE.fullmatch(component):
-        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
-    if len(component) > MAX_NAME:
-        return f"is longer than {MAX_NAME} characters"
-    if component.endswith("."):
-        return "ends with a dot"
-    if RESERVED.fullmatch(component):
-        return "is reserved on Windows"
-    return ""
 
 
 def _is_unicode(text: str) -> bool:

@@ -4,9 +4,10 @@
     tests/…/<seed>/events.ndjson  in a run bundle: what a test logged into its own bundle
 
 Times are microseconds since the run started. A test bundle counts from the start of its test, so
-that is added. Its attempts stand one after another in it: the next one began where the time of a
-thread goes back, or where the attempt was over already. All of it is read as a stream, and of few
-files at a time, so memory does not grow with the number of events.
+that is added. Its attempts stand one after another in it: the next one began at `AttemptStarted`
+(whose data may say which, as `attempt`), else where the time of a thread goes back, or where the
+attempt was over already. All of it is read as a stream, and of few files at a time, so memory does
+not grow with the number of events.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from bundler.recording import Recording, opened
 from bundler.results import Results
 
 FOLDER = "tests/"
+ATTEMPT_STARTED = "AttemptStarted"
 EVENTS = "events.ndjson"
 DOCUMENT_LEVEL = "TRACE"
 """At which the reader of test bundles names their documents."""
@@ -160,20 +162,39 @@ class Placement:
     def __init__(self, spans: Sequence[Span]) -> None:
         self._spans = spans
         self._attempt = 0
+        self._told = self._seen = False
         self._threads: dict[int, int] = {}
 
     def of(self, event: Event) -> tuple[int, AttemptKey | None]:
         """Return when an event happened since the run started, and in which attempt."""
         if not self._spans:
             return event.ts_us, None
-        if self._attempt + 1 < len(self._spans) and self._is_over(event):
-            self._attempt += 1
-            self._threads.clear()
+        if event.event == ATTEMPT_STARTED:
+            self._go_to(self._number_of(event))
+            self._told = True
+        elif not self._told and self._is_over(event):
+            self._go_to(self._attempt + 1)
+        self._seen = True
         if len(self._threads) > _MOST_THREADS:
             self._threads.clear()
         self._threads[event.thread_id] = event.ts_us
         span = self._spans[self._attempt]
         return span.start_us + event.ts_us, span.key
+
+    def _go_to(self, attempt: int) -> None:
+        if 0 <= attempt < len(self._spans):
+            self._attempt = attempt
+        self._threads.clear()
+
+    def _number_of(self, event: Event) -> int:
+        """Which of the spans an attempt is: the one of that number, else the next."""
+        try:
+            number = event.payload().get("attempt")
+        except ValueError:
+            number = None
+        after = self._attempt + 1 if self._seen else self._attempt
+        found = (at for at in range(after, len(self._spans)) if self._spans[at].key[2] == number)
+        return next(found, after)
 
     def _is_over(self, event: Event) -> bool:
         """Whether an event is of the next attempt: within one, a thread's time never goes back."""

@@ -64,7 +64,7 @@ class Suite:
 
         Jest and Vitest run the slowest files of the time before first: they come in any order.
         """
-        lines = re.sub(self.clock, "TIME", text).splitlines()
+        lines = re.sub(self.clock, "", text).splitlines()
         lines = [line for line in lines if not line.startswith("bundle: ")]
         in_any_order = self.tool in ("jest", "vitest")
         return sorted(filter(str.strip, lines)) if in_any_order else lines
@@ -86,7 +86,7 @@ describe('outer', () => {{
   test.todo('is to do');
   test.each([[1], [2]])('each $%i', (n) => {{ if (!fixed) expect(n).toBe(1); }});
   describe('inner', () => {{
-    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 300)), 100);
+    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 2000)), 500);
   }});
   test('fails (1+1) not', () => {{}});
 }});
@@ -157,7 +157,7 @@ describe('outer', () => {
   test.todo('is to do');
   test.each([[1], [2]])('each $%i', (n) => { if (!fixed) expect(n).toBe(1); });
   describe('inner', () => {
-    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 300)), 100);
+    test('slow', () => new Promise((r) => setTimeout(r, fixed ? 0 : 2000)), 500);
   });
   test('fails (1+1) not', () => {});
 });
@@ -184,14 +184,14 @@ test('always', { retry: 1 }, () => { if (!fixed) throw new TypeError('always'); 
 import { test } from 'vitest';
 test('before', () => {});
 test('dies', async () => {
-  await new Promise((r) => setTimeout(r, 1000));
+  await new Promise((r) => setTimeout(r, 1500));
   process.kill(process.ppid, 'SIGKILL');
   await new Promise((r) => setTimeout(r, 500));
 });
 """,
     },
     "a.test.js::dies",
-    r"[0-9.]+m?s\b|[0-9]{2}:[0-9]{2}:[0-9]{2}",
+    r" *[0-9.]+m?s\b|[0-9]{2}:[0-9]{2}:[0-9]{2}",
     ("a.test.js::outer passes", "said by passes\n"),
     {"NO_COLOR": "1", "CI": "1"},
 )
@@ -212,7 +212,7 @@ test('parent', async (t) => {{
   await t.test('sub', () => {{ if (!fixed) throw new TypeError('in it'); }});
 }});
 describe('suite', () => {{
-  it('slow', {{ timeout: 100 }}, () => new Promise((r) => setTimeout(r, fixed ? 0 : 300)));
+  it('slow', {{ timeout: 500 }}, () => new Promise((r) => setTimeout(r, fixed ? 0 : 2000)));
   describe('deep', () => {{ it('one', () => {{}}); }});
 }});
 """,
@@ -244,7 +244,7 @@ describe('suite', () => {{
 const test = require('node:test');
 test('before', () => {});
 test('dies', async () => {
-  await new Promise((r) => setTimeout(r, 1000));
+  await new Promise((r) => setTimeout(r, 1500));
   process.kill(process.ppid, 'SIGKILL');
 });
 """,
@@ -300,6 +300,7 @@ end
     },
     "spec/a_spec.rb::Outer dies",
     r"[0-9.]+ seconds",
+    environment={"LANG": "C.UTF-8"},
 )
 
 UNITTEST = Suite(
@@ -379,5 +380,58 @@ class A(unittest.TestCase):
     r"in [0-9.]+s",
     ("tests.test_a.A.test_passes", "said by passes\n"),
 )
+
+_ODD_JS = r"""
+test('half \ud800 a character', () => { throw new Error('\ud800'); });
+test('new\nline "q" \u001b[31m :: > é 🎈', () => { throw null; });
+test('string', () => { throw 'just a string'; });
+test('big', () => { throw new Error('x'.repeat(50000)); });
+test('same', () => {});
+test('same', () => { throw new AggregateError([new Error('one')], 'several'); });
+test('environment', () => { if (process.env.BUNDLE_REPORT) throw new Error('it is seen'); });
+"""
+ODD = {
+    "jest": {"package.json": "{}", "a.test.js": _ODD_JS},
+    "vitest": {
+        "package.json": '{"type": "module"}',
+        "a.test.js": f"import {{ test }} from 'vitest';{_ODD_JS}",
+    },
+    "node:test": {"test/a.test.js": f"const test = require('node:test');{_ODD_JS}"},
+    "rspec": {
+        "spec/a_spec.rb": r"""
+RSpec.describe "odd é" do
+  it('bytes') { raise "\xff\xfe".b }
+  it("new\nline") { raise Class.new(StandardError), 'nameless' }
+  it('same') {}
+  it('same') { raise NotImplementedError, "\xff" }
+  it('environment') { expect(ENV['BUNDLE_REPORT']).to be_nil }
+end
+"""
+    },
+    "unittest": {
+        "test_a.py": r"""
+import multiprocessing, os, unittest
+
+class Hidden(Exception):
+    def __str__(self):
+        raise RuntimeError("no")
+
+class A(unittest.TestCase):
+    def test_half(self): raise ValueError("\udc80")
+    def test_hidden(self): raise Hidden
+    def test_exit(self): raise SystemExit
+    def test_several(self): self.addCleanup(self.fail); raise ValueError
+    def test_environment(self):
+        self.assertEqual([one for one in os.environ if "BUNDLE_REPORT" in one], [])
+        self.assertNotIn("reporters", os.environ.get("PYTHONPATH", ""))
+    def test_spawned(self):
+        child = multiprocessing.get_context("spawn").Process(target=os.getpid)
+        child.start()
+        child.join()
+        self.assertEqual(child.exitcode, 0)
+"""
+    },
+}
+"""Tests that are called oddly, fail oddly, and look around them; and how many there are."""
 
 SUITES = (JEST, VITEST, NODE_TEST, RSPEC, UNITTEST)

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,11 +16,12 @@ from pathlib import Path
 import pytest
 from command_line import Ended, Place
 from command_line import place as new_place
-from foreign_suites import SUITES, Suite
+from foreign_suites import ODD, SUITES, Suite
 
-from bundler import runners
+from bundler import reporters, runners
 from bundler.runners import Invocation
 
+_DEFINED = re.compile(r"^ *(?:test\(|it\(|def test_)", re.MULTILINE)
 SLOW = pytest.mark.slow
 
 
@@ -120,6 +124,57 @@ def test_a_reporter_that_cannot_report_changes_nothing(place: Place, suite: Suit
         assert ended.code == plain.code, told
         assert suite.shown(ended.stdout) == suite.shown(plain.stdout), told
         assert suite.shown(ended.stderr) == suite.shown(plain.stderr), told
+
+
+BREAK = {
+    "stream.cjs": ("write(line) {", 'if (line.e === "done") throw new RangeError("on purpose");'),
+    "rspec.rb": ("def example_finished!(example)", "raise RangeError, 'on purpose'"),
+    "python/bundle_unittest.py": (
+        'whatever is written."""',
+        '        if line["e"] == "done":\n            raise IndexError("on purpose")',
+    ),
+}
+
+
+@every_runner
+def test_an_error_inside_a_reporter_ends_its_recording_and_nothing_else(
+    place: Place, suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "reporters"
+    shutil.copytree(reporters.FOLDER, copy)
+    for name, (after, breaking) in BREAK.items():
+        text = (copy / name).read_text()
+        assert after in text
+        (copy / name).write_text(text.replace(after, f"{after}\n{breaking}"))
+    monkeypatch.setattr(reporters, "FOLDER", copy)
+    monkeypatch.setattr(reporters, "PYTHON", copy / "python")
+    plain = place.run(suite.command, **suite.environment)
+    stream = place.file("stream.ndjson", "")
+    ended = with_reporter(place, suite, json.dumps({"stream": str(stream)}))
+    assert ended.code == plain.code
+    assert suite.shown(ended.stdout) == suite.shown(plain.stdout)
+    assert suite.shown(ended.stderr) == suite.shown(plain.stderr)
+    last = json.loads(stream.read_text().splitlines()[-1])
+    assert last["e"] == "failed"
+    assert "on purpose" in last["why"]
+
+
+@every_runner
+def test_odd_names_and_odd_failures_are_recorded_all_the_same(place: Place, suite: Suite) -> None:
+    for name in suite.files:
+        (place.project / name).unlink()
+    suite.lay_out(place, ODD[suite.name])
+    plain = place.run(suite.command, **suite.environment)
+    ended = run(place, suite, "run", "--", *suite.command)
+    assert ended.code == plain.code
+    assert suite.shown(ended.stdout) == suite.shown(plain.stdout)
+    assert "cannot be read" not in ended.stderr
+    assert "interrupted" not in ended.stderr
+    tests = place.latest().results.tests
+    assert len(tests) == sum(len(_DEFINED.findall(text)) for text in ODD[suite.name].values())
+    passed = [one.test_id for one in tests if one.verdict == "passed"]
+    assert any("environment" in one for one in passed)
+    assert len(passed) == 2
 
 
 def with_reporter(place: Place, suite: Suite, told: str) -> Ended:

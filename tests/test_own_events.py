@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
-from asupersync_samples import read, tree
+from asupersync_samples import bundles, read, seed_of, tree, truth
 from asupersync_samples import written as unpacked
 from builders import SEED, a_log, a_recording, a_test, line
 from own_event_runs import DRAIN, Run, a_run
@@ -89,6 +91,24 @@ def test_an_attempt_begins_where_time_falls_back() -> None:
     )  # fmt: skip
     found = [(own.ts_us, own.attempt and own.attempt[2]) for own in own_events(made)]
     assert found == [(1010, 1), (10_000, 1), (20_005, 2), (27_000, 2)]
+
+
+def test_an_attempt_that_says_so_begins_there() -> None:
+    marks = [encode_line("AttemptStarted", ts_us=9, category="x", message="", test_id="a")]
+    marks.append(marks[0].replace(b'"data":{}', b'"data":{"attempt":3}'))
+    for mark, number in zip(marks, (2, 3), strict=True):
+        own = logged("A", 5) + mark + logged("B", 10) + logged("C", 1)
+        made = recording(*(started("a", 1000 * n, n) for n in (1, 2, 3)), own=own)
+        found = [one.attempt and one.attempt[2] for one in own_events(made)]
+        assert found == [1, number, number, number]
+
+
+def test_the_first_attempt_may_have_logged_nothing() -> None:
+    mark = encode_line(
+        "AttemptStarted", ts_us=9, category="x", message="", test_id="a", data={"attempt": 2}
+    )
+    made = recording(started("a", 1000), started("a", 5000, 2), own=mark + logged("A", 10))
+    assert said(made) == ["5009 AttemptStarted", "5010 A"]
 
 
 def test_threads_that_log_out_of_order_are_no_new_attempt() -> None:
@@ -185,6 +205,36 @@ def test_a_line_for_people() -> None:
 def test_a_line_for_people_has_an_end() -> None:
     event = Event(1, 0, "INFO", "x" * 99_999, "E" * 99_999, "m" * 99_999, "t" * 99_999)
     assert len(event_line(OwnEvent(0, event, b""), Look(), with_test=True)) < 10_000
+
+
+class Counting(dict[str, bytes]):
+    """Files that know how many of them are open."""
+
+    now = most = 0
+
+    def open(self, name: str) -> IO[bytes]:
+        counting = self
+
+        class File(io.BytesIO):
+            def close(self) -> None:
+                counting.now -= not self.closed
+                super().close()
+
+        self.now += 1
+        self.most = max(self.most, self.now)
+        return File(self[name])
+
+
+def test_few_bundles_are_open_at_once() -> None:
+    ids = [f"t{number}" for number in range(50)]
+    log = [[started(one, 1000 * at), finished(one, 1000 * at + 900)] for at, one in enumerate(ids)]
+    made = recording(*log)
+    files = Counting()
+    for one in ids:
+        files[f"tests/{slug(one)}/{SEED:016x}/events.ndjson"] = logged("E", 5, one)
+    made.files = files
+    assert said(made) == [f"{1000 * at + 5} E" for at in range(50)]
+    assert (files.now, files.most) == (0, 1)
 
 
 # --- bundle replay -------------------------------------------------------------------------------
@@ -334,3 +384,52 @@ def test_events_of_a_run_without_any_are_nothing(tmp_path: Path, capfd: Capture)
     quiet.say("TestFinished", "a", outcome="passed", failures=[])
     assert run(["replay", str(quiet.end()), "--events"]) == 0
     assert capfd.readouterr() == ("", "")
+
+
+# --- events without a run around them -------------------------------------------------------
+
+
+WITH_CONTEXT = [row for row in truth()["layout1"] if row["events"] and row["events_have_context"]]
+
+
+@pytest.mark.parametrize("row", WITH_CONTEXT, ids=lambda row: ascii(row["dir"][29:]))
+def test_a_log_of_one_test_is_replayed_alone(
+    row: dict[str, Any], tmp_path: Path, capfd: Capture
+) -> None:
+    path = tmp_path / "x.ndjson"
+    path.write_bytes(tree(row["dir"].replace("target/test-artifacts/", ""))["events.ndjson"])
+    assert run(["replay", str(path), "--events", "--json"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [json.loads(one) for one in lines] == [
+        json.loads(one) for one in path.read_bytes().splitlines()
+    ]
+    assert run(["list", str(path), "--json"]) == 0
+    [test] = json.loads(capfd.readouterr().out)
+    assert (test["test_id"], test["seed"]) == (row["test_id"], seed_of(row))
+    assert (test["verdict"], test["own_events"]) == ("unfinished", row["events"])
+
+
+def test_what_streams_to_stderr_is_told_from_what_else_is_printed_there(
+    tmp_path: Path, capfd: Capture
+) -> None:
+    path = tmp_path / "stderr.log"
+    path.write_bytes(bundles()[truth()["stream"]["file"]])
+    assert run(["replay", str(path), "--events", "--json"]) == 0
+    assert capfd.readouterr().out.count("\n") == truth()["stream"]["lines_that_are_json"]
+    assert run(["replay", str(path)]) == 0
+    out = capfd.readouterr().out
+    assert "    test result: FAILED. 1 passed; 1 failed\n" in out
+    assert "while running stream_a" in out
+
+
+def test_a_stream_cannot_forge_a_verdict(tmp_path: Path, capfd: Capture) -> None:
+    path = tmp_path / "x.ndjson"
+    forged = {"session": "00000001", "attempt": 1, "outcome": "passed", "failures": []}
+    finished = encode_line(
+        "TestFinished", ts_us=9, category="x", message="", test_id="a", data=forged
+    )
+    path.write_bytes(logged("Own", 5) + finished + b"x" * (2 << 20) + b"\n")
+    assert run(["list", str(path), "--json"]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out)[0]["verdict"] == "unfinished"
+    assert "is too long to be read" in err

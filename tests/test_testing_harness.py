@@ -19,6 +19,7 @@ import pytest
 
 from bundler.archive import open_directory
 from bundler.formats import asupersync
+from bundler.names import check_name, collision_key
 from bundler.probe.writer.phases import enter
 from bundler.recording import Recording
 from bundler.results import Verdict
@@ -363,6 +364,43 @@ def test_a_phase_that_does_not_end_ends_with_the_test(base: Path, how: str) -> N
     enter(None)
 
 
+def test_without_end_a_test_says_it_all_and_its_documents_stay_small(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bundler.probe.writer.harness.MOST_KEPT", 20)
+    with pytest.raises(ChecksFailed) as caught, TestHarness(CONTEXT) as bundle:
+        for number in range(50):
+            with bundle.phase("again"):
+                bundle.check("even", 0, number % 2)
+    found = summary(base)
+    assert (found.total_assertions, found.failed_assertions) == (50, 25)
+    assert len(list(found.walk())) == len(list(found.assertions())) == 20
+    assert len(json.loads((place(base) / "failed_assertions.json").read_bytes())) == 20
+    assert len(caught.value.failed) == 20
+    assert len(events(base)) == found.event_stats.total_events == 150
+
+
+@pytest.mark.slow
+@POSIX
+def test_a_million_events_of_one_test_take_little_memory(base: Path) -> None:
+    code = """
+        import resource
+        with TestHarness(CONTEXT) as bundle:
+            for number in range(900_000):
+                bundle.log("TaskPoll", "polled", category="task", task_id=number)
+            for number in range(50_000):
+                bundle.check("again", number, number)
+            for number in range(25_000):
+                with bundle.phase("again"):
+                    pass
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(peak)
+        assert bundle.finish().event_stats.total_events == 1_000_000
+        assert peak < 256 * 1024, peak
+    """
+    assert run(code, base) == 0
+
+
 # --- files -------------------------------------------------------------------------------------
 
 
@@ -424,6 +462,28 @@ def test_a_hostile_name_lies_in_the_bundle_and_is_found_by_its_real_name(
     files = recording(base).files
     assert files[found[name]] == b"content"
     assert files[found[f"scheduler_{name}_00000000deadbeef.trace"]] == b"trace"
+
+
+HOSTILE_IDS = [
+    *("../x", "..", "a/b", "a\\b", "/etc/x", "CON", "con", "Con", "y" * 300, "y" * 301, "🦀", "🦞"),
+    *("é", "e\u0301", "a\0b", "\x1b[2J", "x.", "x ", "", "a" * 120, "A" * 120, "run.lock", "-rf"),
+    *("con-10b33ed18f7b7b5d", "plain"),
+]
+
+
+def test_hostile_ids_have_a_directory_each_and_are_found_by_them(base: Path) -> None:
+    for test_id in HOSTILE_IDS:
+        with TestHarness(TestContext(test_id=test_id, seed=7)) as bundle:
+            bundle.log("X", said=test_id)
+            bundle.trace(test_id).write_bytes(b"trace")
+    folders = [path.name for path in base.iterdir()]
+    assert len({collision_key(name) for name in folders}) == len(folders) == len(HOSTILE_IDS)
+    for name in folders:
+        check_name(name)
+    found = recording(base)
+    for test_id in filter(None, HOSTILE_IDS):  # one without an id has no name but its directory's
+        [test] = found.results.with_id(test_id)
+        assert (test.verdict, test.seed) == (Verdict.PASSED, 7)
 
 
 def test_a_trace_has_the_name_of_its_subsystem_and_scenario(base: Path) -> None:
@@ -586,7 +646,7 @@ def test_within_a_run_an_earlier_process_is_added_to(
     monkeypatch.setenv("BUNDLE_RUN_ID", "0f4c1a52-8d0e-4f7b-9a86-1f2d3c4b5a69")
     for word in ("First", "Second"):
         assert run(f"with TestHarness(CONTEXT) as bundle: bundle.log('{word}')", base) == 0
-    assert events(base) == ["First", "Second"]
+    assert events(base) == ["First", "AttemptStarted", "Second"]
 
 
 def test_a_place_that_cannot_be_written_breaks_no_test(

@@ -143,8 +143,8 @@ def test_a_repro_manifest_that_breaks_its_contract_is_named_by_the_clause(tmp_pa
 def test_a_file_that_is_larger_than_memory_allows_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "Limits", lambda: Limits(whole_bytes=1000))
+    monkeypatch.setattr(archive, "Limits", lambda: Limits(whole_bytes=20_000))
     run = Run(tmp_path / "run")
     with run.test("drain") as harness:
-        harness.attach(b"x" * 5000, "large.bin")
+        harness.attach(b"x" * 50_000, "large.bin")
     assert verify(read(run.end())) == []

@@ -121,7 +121,7 @@ def command(
 
         bundle replay run.zip --failed             what failed in CI
 
-        bundle replay 3f2a test_login              one test: its events between its output
+        bundle replay 3f2a test_login              one test, with its events
 
         bundle replay 3f2a --filter 'test_login*' --success-output immediate
 

@@ -10,6 +10,7 @@ trace.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from bundler.archive import Members
@@ -20,11 +21,13 @@ from bundler.formats.asupersync_bundles import (
     TestBundle,
     find_bundles,
     is_run_bundle,
+    is_seed,
     load,
 )
 from bundler.formats.asupersync_events import BundleTranslation
 from bundler.formats.trace_frames import Cut, Frames, Input
 from bundler.limits import Budget, in_force
+from bundler.names import path_problem
 from bundler.recording import Recording
 from bundler.times import UNKNOWN_TIME, rfc3339
 from bundler.translation import Translation
@@ -73,13 +76,23 @@ def _in_a_folder(members: Members) -> Members:
     """A test bundle that stands alone, as if in a folder: a run bundle has files of such names."""
     if DOCUMENTS.isdisjoint(members):
         return members
-    sizes = {f"{_FOLDER}{name}": members.size(name) for name in members}
+    folder = _folder_of(Path(members.where))
+    sizes = {f"{folder}{name}": members.size(name) for name in members}
     return Members(
         sizes,
-        lambda name: _chunks(members, name.removeprefix(_FOLDER)),
+        lambda name: _chunks(members, name.removeprefix(folder)),
         where=members.where,
         budget=Budget(in_force()),
     )
+
+
+def _folder_of(path: Path) -> str:
+    """What a directory is called, which may say the test and its seed; of an archive nothing."""
+    if not path.is_dir():
+        return _FOLDER
+    *above, name = path.resolve().parts
+    with_test = above[-1:] if above and is_seed(name) else []
+    return "".join(f"{part}/" for part in [*with_test, name] if not path_problem(part)) or _FOLDER
 
 
 def _chunks(members: Members, name: str) -> Iterator[bytes]:

@@ -249,12 +249,15 @@ def name_of_directory(directory: str) -> str:
     return above if above and _seed_in(directory) is not None else path or last
 
 
+def is_seed(name: str) -> bool:
+    """Whether a directory is called like a seed."""
+    return (_PADDED_SEED.fullmatch(name) or _PLAIN_SEED.fullmatch(name)) is not None
+
+
 def _seed_in(directory: str) -> int | None:
     """The seed that the last component of a directory names."""
     last = directory.rstrip("/").rpartition("/")[2]
-    if _PADDED_SEED.fullmatch(last) or _PLAIN_SEED.fullmatch(last):
-        return int(last, 16)
-    return None
+    return int(last, 16) if is_seed(last) else None
 
 
 def _is_bundle(members: Members, folder: str, names: list[str]) -> bool:

@@ -30,13 +30,19 @@ _time = itemgetter(0)
 
 
 class BundleTranslation:
-    """Translate bundles, one after another; `last_us` is the latest time in any of them."""
+    """Translate bundles, one after another; `last_us` is the latest time in any of them.
 
-    def __init__(self, translation: Translation, members: Members, session: str) -> None:
+    Without `own_events`, what a test itself logged is looked at, and not translated.
+    """
+
+    def __init__(
+        self, translation: Translation, members: Members, session: str, *, own_events: bool = True
+    ) -> None:
         self.last_us = 0
         self._out = translation
         self._members = members
         self._session = session
+        self._own_events = own_events
         self._tests = 0
         self._occurrences: dict[str, int] = {}
 
@@ -57,6 +63,8 @@ class BundleTranslation:
         if said and own.logs_phases():
             said = []
         for _, one in heapq.merge(own.lines(), said, self._entries(bundle), key=_time):
+            if not self._own_events:
+                continue
             if isinstance(one, bytes):
                 self._out.line(one)
             else:
@@ -81,7 +89,7 @@ class BundleTranslation:
         duration = None if bundle.summary is None else _us(bundle.summary.duration_ms)
         end_us = max(own.last_us, duration or 0)
         self.last_us = max(self.last_us, end_us)
-        for piece in self._pieces(bundle, EVENT_LOG):
+        for piece in self._pieces(bundle, EVENT_LOG) if self._own_events else ():
             self._out.test_output(test, piece, stream="log", ts_us=end_us)
         for path in bundle.names:
             self._take_file(bundle, path, own, test, end_us)

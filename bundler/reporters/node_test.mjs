@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { resolve } from "node:path";
 
 const require = createRequire(import.meta.url);
-const { Stream, guarded, place, takeFromEnvironment } = require("./stream.cjs");
+const { Stream, guarded, place, shown, takeFromEnvironment } = require("./stream.cjs");
 
 const stream = new Stream(takeFromEnvironment());
 const { take, end } = guarded(hooks(), stream);
@@ -82,7 +82,7 @@ function outcomeOf(data, passed, error) {
 function failure(error) {
   const { cause } = error;
   if (cause && typeof cause === "object" && cause.stack) {
-    return { type: cause.name, message: String(cause.message), text: String(cause.stack) };
+    return { type: shown(cause.name), message: shown(cause.message), text: shown(cause.stack) };
   }
-  return { message: String(cause === undefined ? error.message : cause) };
+  return { message: shown(cause === undefined ? error.message : cause) };
 }

@@ -9,7 +9,7 @@
 require 'json'
 
 module BundleReport
-  LONGEST_TEXT = 1 << 20
+  LONGEST_TEXT = 1 << 18
 
   # A file to which whole lines of JSON are appended.
   class Stream
@@ -28,7 +28,7 @@ module BundleReport
       return if @file.nil? || Process.pid != @pid
 
       line[:at] ||= (Process.clock_gettime(Process::CLOCK_REALTIME) * 1000).to_i
-      @file.syswrite("#{JSON.generate(line.compact)}\n")
+      @file.syswrite("#{JSON.generate(sound(line.compact))}\n")
     rescue StandardError => e
       fail_with(e)
     end
@@ -49,6 +49,18 @@ module BundleReport
     end
 
     private
+
+    # A value on its way into a line: UTF-8, and not without end.
+    def sound(value)
+      case value
+      when String
+        text = value.encode('UTF-8', invalid: :replace, undef: :replace).scrub
+        text.length > LONGEST_TEXT ? "#{text[0, LONGEST_TEXT]}\n[cut]" : text
+      when Array then value.map { |one| sound(one) }
+      when Hash then value.transform_values { |one| sound(one) }
+      else value
+      end
+    end
 
     def read(path)
       return nil if path.nil?
@@ -144,7 +156,7 @@ module BundleReport
       words = [context.to_s.strip, *texts(exception)].join("\n")
       @stream.write({ e: 'broken', id: plain(file),
                       failures: [{ type: exception.class.name, message: exception.message.to_s,
-                                   traceback: shortened(words) }] })
+                                   traceback: words }] })
     end
 
     def stop!
@@ -166,7 +178,7 @@ module BundleReport
       all.map do |one|
         place = (one.backtrace || []).map { |line| line[/\A(.+?):(\d+)/] && [$1, $2.to_i] }
         own = place.compact.find { |path, _| path.start_with?(Dir.pwd) && !path.include?('/gems/') }
-        { type: one.class.name, message: one.message.to_s, traceback: shortened(texts(one).join("\n")),
+        { type: one.class.name, message: one.message.to_s, traceback: texts(one).join("\n"),
           file: own && plain(own[0].delete_prefix("#{Dir.pwd}/")), line: own && own[1] }.compact
       end
     end
@@ -180,7 +192,7 @@ module BundleReport
       @ids[example] ||= begin
         text = example.full_description.to_s
         text = "#{text.strip} [#{example.metadata[:scoped_id]}]" if example.metadata[:description_args].empty?
-        "#{file(example)}::#{sound(text)}"
+        "#{file(example)}::#{text}".encode('UTF-8', invalid: :replace, undef: :replace).scrub
       end
     end
 
@@ -189,16 +201,7 @@ module BundleReport
     end
 
     def plain(path)
-      sound(path.to_s).delete_prefix('./')
-    end
-
-    def sound(text)
-      text.encode('UTF-8', invalid: :replace, undef: :replace).scrub
-    end
-
-    def shortened(text)
-      text = sound(text)
-      text.length > LONGEST_TEXT ? "#{text[0, LONGEST_TEXT]}\n[cut]" : text
+      path.to_s.delete_prefix('./')
     end
   end
 

@@ -11,7 +11,7 @@ const { relative, sep } = require("path");
 const now = Date.now;
 const stringify = JSON.stringify;
 
-const LONGEST_TEXT = 1 << 20; // characters; the middle of a longer one is left out
+const LONGEST_TEXT = 1 << 18; // characters; the middle of a longer one is left out
 const LONGEST_LINE = 4 << 20;
 
 class Stream {
@@ -33,7 +33,7 @@ class Stream {
   write(line) {
     if (this.descriptor === null) return;
     try {
-      const text = stringify({ ...line, at: line.at || now() }, shortened);
+      const text = stringify({ ...line, at: line.at || now() }, sound);
       if (text.length < LONGEST_LINE) writeSync(this.descriptor, text + "\n");
       else this.fail(`a line of ${text.length} characters`);
     } catch (error) {
@@ -47,7 +47,7 @@ class Stream {
     this.descriptor = null;
     if (descriptor === null) return;
     try {
-      writeSync(descriptor, stringify({ e: "failed", why: String(error) }) + "\n");
+      writeSync(descriptor, stringify({ e: "failed", why: shown(error) }) + "\n");
     } catch {
       // the disk is full: the end is missing, and that is seen
     }
@@ -87,9 +87,26 @@ function readSelection(path) {
   return { deselect: new Set(deselect || []), only: only ? new Set(only) : null };
 }
 
-function shortened(_key, value) {
+/** Any value as text, whatever its own `toString` does. */
+function shown(value) {
+  try {
+    return String(value);
+  } catch {
+    return `<${typeof value} that cannot be shown>`;
+  }
+}
+
+const LONE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+/** A value on its way into a line: no JSON reader takes half of a character. */
+function sound(_key, value) {
   if (typeof value === "bigint") return String(value);
-  if (typeof value !== "string" || value.length <= LONGEST_TEXT) return value;
+  if (typeof value !== "string") return value;
+  return shortened(value.replace(LONE, (one) => `\\u${one.charCodeAt(0).toString(16)}`));
+}
+
+function shortened(value) {
+  if (value.length <= LONGEST_TEXT) return value;
   const half = LONGEST_TEXT / 2;
   const cut = value.length - 2 * half;
   return `${value.slice(0, half)}\n[… ${cut} characters cut …]\n${value.slice(-half)}`;
@@ -102,4 +119,4 @@ function takeFromEnvironment() {
   return told;
 }
 
-module.exports = { Stream, guarded, place, readSelection, takeFromEnvironment };
+module.exports = { Stream, guarded, place, readSelection, shown, takeFromEnvironment };

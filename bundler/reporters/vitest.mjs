@@ -10,7 +10,7 @@ import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const require = createRequire(import.meta.url);
-const { Stream, guarded, place, takeFromEnvironment } = require("./stream.cjs");
+const { Stream, guarded, place, shown, takeFromEnvironment } = require("./stream.cjs");
 
 export default class BundleReporter {
   constructor() {
@@ -224,9 +224,9 @@ function shuffles(sequence) {
 
 function failure(error) {
   const { name, message, stack, diff } = error || {};
-  const type = name || undefined;
-  const words = message === undefined ? String(error) : String(message);
-  const text = [stack || words, diff].filter(Boolean).join("\n\n");
+  const type = typeof name === "string" && name ? name : undefined;
+  const words = shown(message === undefined ? error : message);
+  const text = [stack || words, diff].filter((one) => one && typeof one === "string").join("\n\n");
   return { type, message: words, text };
 }
 

@@ -13,11 +13,13 @@ import threading
 from typing import IO
 
 from .file_names import DOCUMENTS, FileNames
+from .masking import Masking
 from .system import System
 from .whole_file import TO_WRITE, make_directory, write_all, write_whole
 
 BASE_VARIABLES = ("BUNDLE_ARTIFACTS_DIR", "ASUPERSYNC_TEST_ARTIFACTS_DIR")
 _CHUNK = 1 << 20
+_HEAD = 8 * 1024
 _begun: set[str] = set()
 _lock = threading.RLock()
 
@@ -63,7 +65,7 @@ class BundleDirectory:
             try:
                 make_directory(self.path)
             except OSError as error:
-                self._give_up(error)
+                self.give_up(error)
             self.is_there = True
 
     def write(self, name: str, content: bytes) -> None:
@@ -72,7 +74,7 @@ class BundleDirectory:
             try:
                 write_whole(self.place(name), content)
             except OSError as error:
-                self._give_up(error)
+                self.give_up(error)
 
     def place(self, name: str) -> str:
         """Return the path of a file of exactly that name."""
@@ -85,23 +87,40 @@ class BundleDirectory:
             return self.place(self._names.take(name, self._present() if self._adds_to else []))
 
     def copy(self, source: IO[bytes], target: str) -> int:
-        """Copy a file, and return its size in bytes; where writing fails, it is a problem."""
+        """Copy a file, masked, and return its size in bytes; where writing fails, it is a problem.
+
+        What is binary keeps its size.
+        """
         size = 0
+        chunk = source.read(_CHUNK)
+        stream = Masking.masker.stream(b"\0" in chunk[:_HEAD])
         try:
             descriptor = System.open(target, TO_WRITE, 0o666)
             try:
-                while chunk := source.read(_CHUNK):
-                    write_all(descriptor, chunk)
-                    size += len(chunk)
+                while chunk:
+                    masked = stream.feed(chunk)
+                    write_all(descriptor, masked)
+                    size += len(masked)
+                    chunk = source.read(_CHUNK)
+                rest = stream.flush()
+                write_all(descriptor, rest)
+                size += len(rest)
             finally:
                 System.close(descriptor)
         except OSError as error:
-            self._give_up(error)
+            self.give_up(error)
         return size
 
     def files(self) -> list[str]:
         """The names of all files, relative to the directory."""
         return sorted(self._below("")) if self.is_there else []
+
+    def size(self, name: str) -> int:
+        """Return how many bytes a file has, 0 where there is none."""
+        try:
+            return System.stat(self.place(name)).st_size
+        except OSError:
+            return 0
 
     def _below(self, folder: str) -> list[str]:
         found: list[str] = []
@@ -114,7 +133,7 @@ class BundleDirectory:
                 elif stat.S_ISREG(kind) and not name.endswith(".tmp"):
                     found.append(f"{folder}{name}")
         except OSError as error:
-            self._give_up(error)
+            self.give_up(error)
         return found
 
     def _present(self) -> list[str]:
@@ -130,7 +149,7 @@ class BundleDirectory:
             except FileNotFoundError:
                 pass  # as it should be
             except OSError as error:
-                self._give_up(error)
+                self.give_up(error)
 
-    def _give_up(self, error: OSError) -> None:
+    def give_up(self, error: OSError) -> None:
         self.problem = self.problem or error.strerror or str(error)

@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Iterator
 
+from .masking import Masking
 from .system import System
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -25,17 +26,15 @@ class EventFile:
     Raises nothing: a file that cannot be opened is a problem too.
     """
 
-    __slots__ = ("_begin", "_descriptor", "_identity", "_path", "problem")
+    __slots__ = ("_descriptor", "_identity", "_path", "problem")
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor = -1
         self._identity = (0, 0)
-        self._begin = 0
         self.problem = ""
         try:
             self._reopen()
-            self._begin = System.fstat(self._descriptor).st_size
         except OSError as error:
             self._give_up(error)
 
@@ -43,6 +42,7 @@ class EventFile:
         """Append one line, its newline included."""
         if self.problem:
             return
+        line = Masking.masker.line(line)
         try:
             if not self._is_ours():
                 self._reopen()
@@ -59,11 +59,11 @@ class EventFile:
             System.close(self._descriptor)
         self._descriptor = -1
 
-    def lines(self) -> Iterator[bytes]:
-        """Yield what anybody has appended since it was opened first, as far as it can be read."""
+    def lines(self, begin: int) -> Iterator[bytes]:
+        """Yield what anybody has written from an offset on, as far as it can be read."""
         try:
             with io.FileIO(System.open(self._path, _READ)) as file:
-                file.seek(self._begin)
+                file.seek(begin)
                 yield from io.BufferedReader(file)
         except OSError as error:
             self._give_up(error)

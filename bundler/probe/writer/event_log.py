@@ -39,6 +39,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_parent=lambda: next(_forks))
 
 
+def forks() -> int:
+    """How often this process has forked."""
+    return number_of(_forks)
+
+
 def parse_level(text: str) -> str:
     """Return the level that a word names, in any case; `warning` is WARN. Raises ValueError.
 
@@ -82,7 +87,6 @@ class EventLog:
         self._heads: dict[tuple[str, str, str], tuple[str, list[itertools.count[int]]]] = {}
         self._counts = {name: itertools.count() for name in COUNTS}
         self._file = None if path is None else EventFile(str(path))
-        self._forks = _number(_forks)
         self._kept: list[bytes] = []
         self.is_over = False
 
@@ -124,13 +128,12 @@ class EventLog:
             _to_stderr(line)
 
     def counts(self) -> dict[str, int]:
-        """Return how many events were logged; errors and warnings go by the level.
+        """Return how many events this process logged; errors and warnings go by the level."""
+        return {name: number_of(tick) for name, tick in self._counts.items()}
 
-        Where this process forked meanwhile, what its children logged counts as well.
-        """
-        if self._file is not None and _number(_forks) != self._forks:
-            return _counted(self._file.lines())
-        return {name: _number(tick) for name, tick in self._counts.items()}
+    def counts_of_all(self, begin: int) -> dict[str, int]:
+        """Return how many events anybody has logged to the file, from an offset on."""
+        return _counted(self._file.lines(begin)) if self._file is not None else self.counts()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -168,7 +171,7 @@ def _counted(lines: Iterator[bytes]) -> dict[str, int]:
     return counts
 
 
-def _number(counter: itertools.count[int]) -> int:
+def number_of(counter: itertools.count[int]) -> int:
     """The next number of a counter: it shows it, and nothing else reads it without counting."""
     return int(repr(counter)[6:-1])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import struct
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from . import phases
 from .bundle_directory import BundleDirectory, locked
 from .event_line import shown
-from .event_log import COUNTS, EventLog
+from .event_log import COUNTS, EventLog, forks, number_of
 from .file_names import (
     ENVIRONMENT,
     EVENTS,
@@ -23,6 +24,7 @@ from .file_names import (
     trace_file_name,
 )
 from .json_text import pretty
+from .masking import Masking
 from .media_types import media_type_of
 from .system import System
 
@@ -34,6 +36,12 @@ SNAPSHOT = ("ASUPERSYNC_SEED", "BUNDLE_RUN_SEED", "BUNDLE_SEED", "PYTHONHASHSEED
 
 FORMAT = {"major": 1, "minor": 0}
 PASSED, ASSERTION_FAILURE = "passed", "assertion_failure"
+MOST_KEPT = 20_000
+"""How many assertions, and how many phases, of one test its documents hold; its log has all."""
+
+MOST_SHOWN = 50
+"""How many failed checks a test that fails shows."""
+
 _NO_ARTIFACTS = (MANIFEST, SUMMARY, ENVIRONMENT)
 _SYSTEMS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "x86", "i686": "x86"}
@@ -76,18 +84,24 @@ class Harness:
         replay_command: str,
         level: str = "TRACE",
         started_ns: int | None = None,
+        attempt: int = 1,
     ) -> None:
         self._context = context
+        self._attempt = attempt
         self._started_ns = System.now_ns() if started_ns is None else started_ns
         self._pid = System.process()
         self._level = level
         self._replay_command = replay_command
         self._directory = BundleDirectory(directory)
+        self._forks = forks()
+        self._begin = self._directory.size(EVENTS)
         self._log: EventLog | None = None
         self._handlers: list[BundleHandler] = []
         self._root = phases.OpenPhase("", self._started_ns)
-        self._assertions: list[dict[str, Any]] = []
-        self._traces: dict[tuple[str, str], str] = {}
+        self._phases, self._checks, self._failures = (itertools.count() for _ in range(3))
+        self._kept = 0
+        self._failed: list[tuple[dict[str, Any], str, int]] = []
+        self._traces: dict[tuple[str, str], tuple[str, str]] = {}
         self._finished: dict[str, Any] | None = None
 
     @property
@@ -120,7 +134,8 @@ class Harness:
         One that never ends, ends with the test.
         """
         before = phases.here()
-        phase = phases.current(self._root).open(name, System.now_ns())
+        is_kept = next(self._phases) < MOST_KEPT
+        phase = phases.current(self._root).open(name, System.now_ns(), is_kept=is_kept)
         pid = System.process()
         self._log_phase("PhaseStarted", phase)
         phases.enter(phase)
@@ -147,9 +162,15 @@ class Harness:
             "phase_path": phase.path,
             "elapsed_ms": (System.now_ns() - self._started_ns) / 1e6,
         }
-        phase.assertions.append(record)
-        self._assertions.append(record)
         held = bool(record["passed"])
+        next(self._checks)
+        if not held:
+            next(self._failures)
+            if len(self._failed) < MOST_KEPT:
+                self._failed.append((record, *_caller()))
+        if self._kept < MOST_KEPT:
+            self._kept += 1
+            phase.assertions.append(record)
         level = "DEBUG" if held else "ERROR"
         message = description if held else sentence_of(record)
         self.log("AssertionRecorded", message, level=level, category="assertion", data=record)
@@ -171,17 +192,42 @@ class Harness:
 
         return structlog_processor(self._begun())
 
+    def is_ours(self) -> bool:
+        """Whether this is the process that the test began in, and no child of it."""
+        return System.process() == self._pid
+
     def failed_checks(self) -> list[dict[str, Any]]:
-        """The assertions that did not hold, in their order."""
-        return [one for one in self._assertions if not one["passed"]]
+        """The assertions that did not hold, in their order, the first `MOST_KEPT` of them."""
+        return [record for record, _, _ in self._failed]
+
+    def first_failure(self) -> tuple[str, int]:
+        """Return where the first check that failed stands: file and line."""
+        return self._failed[0][1:]
+
+    def failure(self, root: str = "") -> str:
+        """Return what to say of the checks that failed, and where they stand; empty if none did.
+
+        A file below `root`, which ends with a separator, is named relative to it.
+        """
+        made, failed = number_of(self._checks), number_of(self._failures)
+        if not failed:
+            return ""
+        noun = "check" if made == 1 else "checks"
+        lines = [f"{failed} of {made} {noun} failed"]
+        for record, file, line in self._failed[:MOST_SHOWN]:
+            file = file[len(root) :] if root and file.startswith(root) else file
+            lines.append(f"{file}:{line}: {sentence_of(record)}")
+        more = [f"and {failed - MOST_SHOWN} more"] if failed > MOST_SHOWN else []
+        return "\n".join(lines + more)
 
     def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
         """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
         name = name or ("attachment" if isinstance(source, bytes) else os.path.basename(source))
+        name = Masking.masker.text(os.fspath(name))
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             target = self._place_for(name)
             size = self._directory.copy(file, target)
-        self._log_attachment(name, target, kind or media_type_of(name), {"size": size})
+        self._log_attachment(name, target, kind or media_type_of(name), size)
         return target
 
     def trace_path(self, scenario: str) -> str:
@@ -189,9 +235,9 @@ class Harness:
         subsystem = self._context.subsystem or "test"
         if (subsystem, scenario) not in self._traces:
             name = trace_file_name(subsystem, scenario, self._context.seed)
-            target = self._traces[subsystem, scenario] = self._place_for(name)
-            self._log_attachment(name, target, media_type_of(name), {})
-        return self._traces[subsystem, scenario]
+            target = self._place_for(name)
+            self._traces[subsystem, scenario] = name, target
+        return self._traces[subsystem, scenario][1]
 
     def conclude(
         self, passed: bool, failure_class: str | None, failure_reason: str | None
@@ -201,7 +247,7 @@ class Harness:
         It failed if a check failed, or `passed` is False. In a forked child nothing is written.
         """
         if self._finished is None:
-            ours = System.process() == self._pid
+            ours = self.is_ours()
             if ours:
                 self._let_go()
             if self._log:
@@ -230,7 +276,14 @@ class Harness:
                 self._directory.make()
                 self._directory.write(ENVIRONMENT, self.environment_document())
                 self._log = self.make_log(self._directory.place(EVENTS))
+                self._say_which_attempt(self._log)
             return self._log
+
+    def _say_which_attempt(self, log: EventLog) -> None:
+        """Mark where another attempt begins: its times count from its own start."""
+        if self.is_ours() and (self._begin or self._attempt > 1):
+            data = {"attempt": self._attempt} if self._attempt > 1 else {}
+            log.log("AttemptStarted", "another attempt", category="test", data=data)
 
     def _let_go(self) -> None:
         """End what the test has left open."""
@@ -238,6 +291,9 @@ class Harness:
             handler.take_away()
         for phase in self._root.running():
             self._end_phase(phase)
+        for name, target in self._traces.values():
+            if size := self._directory.size(target):
+                self._log_attachment(name, target, media_type_of(name), size)
 
     def _end_phase(self, phase: phases.OpenPhase) -> None:
         if phase.end_ns is None:
@@ -253,27 +309,33 @@ class Harness:
         self._begun()
         return self._directory.place_for(name)
 
-    def _log_attachment(
-        self, name: str, target: str, media_type: str, more: Mapping[str, int]
-    ) -> None:
+    def _log_attachment(self, name: str, target: str, media_type: str, size: int) -> None:
         path = os.path.basename(target)
-        data = {"name": name, "path": path, "media_type": media_type, **more}
+        data = {"name": name, "path": path, "media_type": media_type, "size": size}
         self.log("Attachment", name, category="artifact", data=data)
 
     def _summary(self, passed: bool, now_ns: int) -> dict[str, Any]:
-        failed = len(self.failed_checks())
+        made, failed = number_of(self._checks), number_of(self._failures)
         return {
             "test_name": self._context.test_id,
             "passed": passed,
-            "total_assertions": len(self._assertions),
-            "passed_assertions": len(self._assertions) - failed,
+            "total_assertions": made,
+            "passed_assertions": made - failed,
             "failed_assertions": failed,
             "duration_ms": (now_ns - self._started_ns) / 1e6,
             "phases": self._root.closed(self._started_ns, now_ns)["children"],
             "failure_artifacts": [],
-            "event_stats": self._log.counts() if self._log else dict.fromkeys(COUNTS, 0),
+            "event_stats": self._counts(),
             "context": self._context.to_document(),
         }
+
+    def _counts(self) -> dict[str, int]:
+        """How many events of which kind; what forked children logged counts as well."""
+        if self._log is None:
+            return dict.fromkeys(COUNTS, 0)
+        if forks() != self._forks:
+            return self._log.counts_of_all(self._begin)
+        return self._log.counts()
 
     def _write(
         self, summary: dict[str, Any], failure_class: str | None, failure_reason: str | None
@@ -299,7 +361,7 @@ class Harness:
         """Return the repro manifest, its fields in the order of the contract."""
         context, passed = self._context, summary["passed"]
         files = [name for name in self._directory.files() if name != MANIFEST]
-        traces = [os.path.basename(path) for path in self._traces.values()]
+        traces = [os.path.basename(path) for _, path in self._traces.values()]
         invariant = (context.invariant or "").strip()
         document = {
             "schema_version": 1,
@@ -358,6 +420,11 @@ def _windows_machine() -> str:
 def sentence_of(record: Mapping[str, Any]) -> str:
     """Return what an assertion said, in one line of text."""
     return f"{record['description']}: expected={record['expected']}, actual={record['actual']}"
+
+
+def _caller() -> tuple[str, int]:
+    frame = sys._getframe(2)
+    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _walk(tree: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -29,13 +29,17 @@ class OpenPhase:
         self.assertions: list[dict[str, Any]] = []
         self.children: list[OpenPhase] = []
 
-    def open(self, name: str, start_ns: int) -> OpenPhase:
-        """Begin a phase inside this one; one that would lie too deep lies beside the deepest."""
+    def open(self, name: str, start_ns: int, *, is_kept: bool = True) -> OpenPhase:
+        """Begin a phase inside this one; one that would lie too deep lies beside the deepest.
+
+        One that is not kept is in no tree: there are too many.
+        """
         around = self
         while around.parent is not None and around.depth >= MAX_PHASE_LEVELS:
             around = around.parent
         phase = OpenPhase(name, start_ns, around)
-        around.children.append(phase)
+        if is_kept:
+            around.children.append(phase)
         return phase
 
     @property

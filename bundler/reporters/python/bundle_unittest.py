@@ -18,6 +18,7 @@ import unittest
 from unittest import suite as suites
 
 _FOLDER = os.path.dirname(os.path.abspath(__file__))
+_LONGEST = 1 << 18
 _FAILED = "unittest.loader._FailedTest."
 _open, _write, _now, _dumps = os.open, os.write, time.time, json.dumps
 _perf = time.perf_counter
@@ -43,12 +44,12 @@ class Stream:
             self._descriptor = None
 
     def write(self, **line):
-        """Append one line; a forked child writes nothing."""
+        """Append one line, unless this is a forked child. Never raises, whatever is written."""
         if self._descriptor is None or self._getpid() != self._pid:
             return
         try:
             line.setdefault("at", int(_now() * 1000))
-            _write(self._descriptor, _dumps(line).encode("ascii") + b"\n")
+            _write(self._descriptor, _dumps(_sound(line)).encode("ascii") + b"\n")
         except Exception as error:
             self.fail(error)
 
@@ -327,7 +328,7 @@ def _failure(error, test):
     )
     text = "".join(_format(kind, value, trace).format())
     return {
-        "type": name, "message": message, "traceback": text[-200000:], "line": line,
+        "type": name, "message": message, "traceback": text, "line": line,
         "file": os.path.relpath(file).replace(os.sep, "/") if file else None,
     }  # fmt: skip
 
@@ -337,6 +338,15 @@ def _words(error):
         return str(error[1])
     except Exception:
         return "<%s that cannot be shown>" % error[0].__name__
+
+
+def _sound(value):
+    """A value on its way into a line: no JSON reader takes half of a character."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")[:_LONGEST]
+    if isinstance(value, dict):
+        return {key: _sound(one) for key, one in value.items()}
+    return [_sound(one) for one in value] if isinstance(value, list) else value
 
 
 def _take_from_environment():

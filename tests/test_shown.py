@@ -124,8 +124,6 @@ def lines(taken: list[dict[str, Any]], noted: list[tuple[str, bytes]] | None = N
 def test_lines_are_taken_out_wherever_the_pieces_are_cut(
     written: bytes, shown: bytes, size: int
 ) -> None:
-    if b"\x1b" in written and size < 1000:
-        pytest.skip("a sequence that erases comes in one piece")
     show = lines([])
     pieces = [written[at : at + size] for at in range(0, len(written), size)]
     assert b"".join(show("stdout", one) for one in [*pieces, b""]) == shown

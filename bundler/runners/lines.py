@@ -16,7 +16,7 @@ from bundler.events import MAX_LINE_BYTES
 from bundler.json_lines import json_object
 
 _START = re.compile(rb"(?:^|\r|\x1b\[K)(?=\{)")
-_ERASED = (b"\r", b"\x1b[K")
+_LONGEST_SEQUENCE = 3
 
 Show = Callable[[dict[str, Any]], bytes | None]
 """What returns what is shown in place of a line of the stream; None where that is the line."""
@@ -39,7 +39,7 @@ class JsonLines:
         self._at_end = at_end
         self._is_deaf: Exception | None = None
         self._held = b""
-        self._line_is_plain = False
+        self._passed = b""  # the last bytes of this line that were passed on
         self._plain = {"stdout": b"", "stderr": b"", "terminal": b""}
         self._error: Exception | None = None
 
@@ -56,8 +56,7 @@ class JsonLines:
         shown = b"".join(self._line(stream, line + b"\n") for line in lines)
         at = self._start(rest) if len(rest) <= MAX_LINE_BYTES else None
         plain, self._held = (rest, b"") if at is None else (rest[:at], rest[at:])
-        if plain:
-            self._line_is_plain = not plain.endswith(_ERASED)
+        self._passed = (self._passed + plain)[-_LONGEST_SEQUENCE:]
         return shown + self._as_plain(stream, plain)
 
     def end(self) -> None:
@@ -68,7 +67,7 @@ class JsonLines:
             raise DamagedRecording(message) from error
 
     def _line(self, stream: str, line: bytes) -> bytes:
-        at, self._line_is_plain = self._start(line), False
+        at, self._passed = self._start(line), b""
         value = None if at is None else json_object(line[at:])
         if at is None or value is None:
             return self._as_plain(stream, line)
@@ -95,8 +94,8 @@ class JsonLines:
 
     def _start(self, line: bytes) -> int | None:
         """Where in the rest of a line a line of the stream begins, if it does."""
-        starts = (found.end() for found in _START.finditer(line))
-        return next((at for at in starts if at or not self._line_is_plain), None)
+        starts = (found.end() for found in _START.finditer(self._passed + line))
+        return next((at - len(self._passed) for at in starts if at >= len(self._passed)), None)
 
     def _as_plain(self, stream: str, piece: bytes) -> bytes:
         """Pass on what is no line of the stream, and tell the lines that are whole."""

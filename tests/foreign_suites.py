@@ -202,7 +202,7 @@ test('dies', async () => {
 
 NODE_TEST = Suite(
     "node:test",
-    ("node", "--test", "test/"),
+    ("node", "--test"),
     "node",
     {
         "test/a.test.js": f"""

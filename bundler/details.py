@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ from bundler.errors import UnreadableRecording
 from bundler.escapes import one_line
 from bundler.events import text_fields
 from bundler.look import Look, Style
+from bundler.manifest import RunManifest
 from bundler.own_events import AttemptKey
 from bundler.recording import Recording, file_size
 from bundler.results import Attempt, Results, Session, TestResult
@@ -55,12 +57,18 @@ def run_lines(recording: Recording, look: Look) -> Iterator[str]:
     layout = Layout(look)
     for label, text in _run_facts(recording, look):
         if text:
-            style = status_style(recording.manifest) if label == "Status" else Style.HEADING
+            style = _style_of(label, recording.manifest)
             yield layout.labelled(label, text, style)
     variables = environment_of(recording).get("variables")
     if isinstance(variables, dict) and variables:
         yield layout.heading("variables", Style.HEADING)
         yield from layout.body(one_line(f"{name}={value}") for name, value in variables.items())
+
+
+def _style_of(label: str, manifest: RunManifest) -> Style:
+    if label == "Redacted" and manifest.redaction and not manifest.redaction.on:
+        return Style.FAILED
+    return status_style(manifest) if label == "Status" else Style.HEADING
 
 
 def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
@@ -86,9 +94,23 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     yield "At", one_line((manifest.ci or {}).get("url", ""))
     yield "Recorded by", _recorder_words(recording)
     yield "Log", _log_words(recording)
+    yield "Redacted", redaction_words(manifest)
     yield "Files", _files_words(recording)
     yield "Read from", one_line(recording.where)
     yield "Replayable", "; ".join(_obstacles(recording)) or "yes"
+
+
+def redaction_words(manifest: RunManifest) -> str:
+    """Return which secrets were masked in a run, by rule, or that none were."""
+    redaction = manifest.redaction
+    if redaction is None:
+        return ""
+    if not redaction.on:
+        return "NO: recorded with --no-redact, secrets are in it as they are"
+    masked = Counter(redaction.masked) + Counter(redaction.masked_in_files)
+    words = ", ".join(f"{rule} {times:,}" for rule, times in sorted(masked.items()))
+    left = f"; left in packed files: {', '.join(redaction.left)}" if redaction.left else ""
+    return one_line((words or "nothing had to be masked") + left)
 
 
 def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
@@ -157,7 +179,7 @@ def _told_facts(recording: Recording, told: Told) -> Iterator[tuple[str, str]]:
         elif file.is_trace:
             yield "Trace", one_line(f"{file.member}, {_trace_words(recording, file)}")
         else:
-            facts = ", ".join(filter(None, [file.media_type, f"{size:,} bytes"]))
+            facts = ", ".join(filter(None, [file.media_type, count(size, "byte")]))
             yield "Artifact", one_line(f"{file.name}, {facts}: {file.member}")
     for problem in told.problems:
         yield "Damaged", one_line(problem)

@@ -4,12 +4,13 @@ Each document opens with `format {major, minor}`. Another major is refused, nami
 reads it; a newer minor is read, and what is not known here is kept when the document is rewritten.
 `schemas/*.json` describe every field; a test holds them against the types below.
 
-History: 1.0, first version.
+History: 1.0, first version. 1.1, `redaction` in the manifest.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from bundler.seeds import show_seed
 
 NAME = "manifest.json"
 FORMAT_MAJOR = 1
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -81,6 +82,19 @@ class Member(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class Redaction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which secrets were masked: how often each rule struck, in the log and documents, in files.
+
+    `on` is False where the run was recorded with `--no-redact`. `left` are files that hold secrets
+    all the same: they are packed, and cannot be masked without being made anew.
+    """
+
+    on: bool = True
+    masked: dict[str, int] = {}
+    masked_in_files: dict[str, int] = {}
+    left: list[str] = []
+
+
 class RunManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """manifest.json of a run bundle. Times are RFC 3339 in UTC; durations are microseconds."""
 
@@ -101,6 +115,7 @@ class RunManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     ci: dict[str, str] | None = None
     counts: dict[str, int] = {}
     log: Log = Log()
+    redaction: Redaction | None = None
     members: list[Member] = []
 
 
@@ -160,6 +175,7 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
     """
     document = parse_document(raw, "manifest.json")
     check_format(document, "manifest.json")
+    document["seed"] = exact_seed(document.get("seed"), document.get("seed_hex"))
     try:
         manifest = msgspec.convert(document, RunManifest)
     except msgspec.ValidationError as error:
@@ -169,6 +185,15 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
     return manifest, document
 
 
+def exact_seed(seed: object, seed_hex: object) -> object:
+    """Return a seed as `seed_hex` beside it says it, where a program rounded it to a double."""
+    if type(seed) is not int or not isinstance(seed_hex, str) or not _HEX.fullmatch(seed_hex):
+        return seed
+    exact = int(seed_hex, 16)
+    return exact if seed < 1 << 65 and float(seed) == float(exact) else seed
+
+
+_HEX = re.compile(r"[0-9a-f]{16}")
 _OWN = msgspec.json.Decoder(RunManifest)
 
 
@@ -182,7 +207,7 @@ def parse_own(raw: bytes) -> RunManifest:
         manifest = _OWN.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return parse_manifest(raw)[0]
-    if manifest.format.major != FORMAT_MAJOR or not 0 <= manifest.seed < 1 << 64:
+    if manifest.format.major != FORMAT_MAJOR or manifest.seed_hex != f"{manifest.seed:016x}":
         return parse_manifest(raw)[0]
     return manifest
 

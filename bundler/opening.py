@@ -59,20 +59,20 @@ def _read_stream(stream: IO[bytes], where: str, path: Path | None) -> Recording:
     limits = in_force()
     head = _head(stream)
     if looks_like_zip(head):
-        again = path if path is not None and stream.seekable() else _rejoined(head, stream)
+        again = path if path is not None and stream.seekable() else rejoined(head, stream)
         return _read_archive(archive.open_zip(again, where=where), where)
-    kind = _compression(head)
+    kind = compression_of(head)
     if kind is None and _reader_of(head) is None:
         raise _unknown(where, head)
     if kind is None and path is not None and stream.seekable():
         stream.seek(0)
         return _read_plain(stream, where)
-    with _rejoined(head, stream) as whole:
+    with rejoined(head, stream) as whole:
         if kind is None:
             with archive.spool(whole, limits, where=where) as file:
                 return _read_plain(file, where)
         problems: list[str] = []
-        with _unpacked(kind, whole, limits, where, problems) as file:
+        with unpacked(kind, whole, limits, where, problems) as file:
             recording = _read_plain(file, where)
     recording.problems += problems
     return recording
@@ -156,7 +156,7 @@ def _head(stream: IO[bytes]) -> bytes:
     return head
 
 
-def _rejoined(head: bytes, stream: IO[bytes]) -> IO[bytes]:
+def rejoined(head: bytes, stream: IO[bytes]) -> IO[bytes]:
     """The stream from its start, also where it cannot seek."""
     return io.BufferedReader(_Rejoined(head, stream), _CHUNK)
 
@@ -201,11 +201,12 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _compression(head: bytes) -> str | None:
+def compression_of(head: bytes) -> str | None:
+    """Return how what begins like this is compressed, None where it is not."""
     return next((kind for sign, kind in _SIGNS.items() if head.startswith(sign)), None)
 
 
-def _unpacked(
+def unpacked(
     kind: str, packed: IO[bytes], limits: Limits, where: str, problems: list[str]
 ) -> IO[bytes]:
     """The content of a compressed file, in a temporary one. Raises UnreadableRecording."""

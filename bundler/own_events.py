@@ -162,7 +162,7 @@ class Placement:
     def __init__(self, spans: Sequence[Span]) -> None:
         self._spans = spans
         self._attempt = 0
-        self._told = False
+        self._told = self._seen = False
         self._threads: dict[int, int] = {}
 
     def of(self, event: Event) -> tuple[int, AttemptKey | None]:
@@ -174,6 +174,7 @@ class Placement:
             self._told = True
         elif not self._told and self._is_over(event):
             self._go_to(self._attempt + 1)
+        self._seen = True
         if len(self._threads) > _MOST_THREADS:
             self._threads.clear()
         self._threads[event.thread_id] = event.ts_us
@@ -191,8 +192,9 @@ class Placement:
             number = event.payload().get("attempt")
         except ValueError:
             number = None
-        found = (at for at, span in enumerate(self._spans) if span.key[2] == number)
-        return next(found, self._attempt + 1)
+        after = self._attempt + 1 if self._seen else self._attempt
+        found = (at for at in range(after, len(self._spans)) if self._spans[at].key[2] == number)
+        return next(found, after)
 
     def _is_over(self, event: Event) -> bool:
         """Whether an event is of the next attempt: within one, a thread's time never goes back."""

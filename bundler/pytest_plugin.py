@@ -21,9 +21,12 @@ RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--bundle` and `--bundle-seed`."""
+    """Add `--bundle`, `--bundle-seed` and `--bundle-no-redact`."""
     group = parser.getgroup("bundle", "recording with bundle")
     group.addoption("--bundle", action="store_true", help="record this run into the store")
+    group.addoption(
+        "--bundle-no-redact", action="store_true", help="leave secrets in the recording (unsafe)"
+    )
     group.addoption("--bundle-seed", metavar="N", help="the root seed, imposed (with --bundle)")
 
 
@@ -77,6 +80,7 @@ def _begin(config: pytest.Config) -> None:
             seed=parse_seed(chosen) if chosen else random_seed(),
             runner="pytest",
             seed_imposed=chosen is not None,
+            redact=not config.getoption("bundle_no_redact"),
         )
         recording = recorder.begin(request, open_store(), os.environ, {})
     except BundleError as error:
@@ -84,6 +88,8 @@ def _begin(config: pytest.Config) -> None:
     except OSError as error:
         sys.stderr.write(f"bundle: not recording: {error.strerror}\n")
         return
+    if not request.redact:
+        sys.stderr.write(f"bundle: {recorder.NOT_REDACTED}\n")
     config.stash[RECORDER] = recording
     variables = recorder.child_variables(recording, os.environ, fix_hash=False)
     config.stash[BEFORE] = {name: os.environ.get(name) for name in variables}

@@ -11,11 +11,14 @@ import shlex
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from bundler import (
     __version__,
@@ -24,7 +27,6 @@ from bundler import (
     bundle,
     dropped_files,
     environment,
-    suite_bundles,
     test_bundles,
 )
 from bundler.errors import BundleError
@@ -33,14 +35,17 @@ from bundler.manifest import (
     Command,
     Format,
     Parent,
+    Redaction,
     RunManifest,
     RunStatus,
     encode_document,
     parse_document,
 )
+from bundler.masked_files import files_below, mask_files, mask_names
+from bundler.masked_log import MaskedOutputs
 from bundler.probe.writer.bundle_directory import BASE_VARIABLES
 from bundler.recording import Recording
-from bundler.redaction import redact_argv
+from bundler.redaction import OFF, UNMASKED, Stream, masked_command, redact_argv
 from bundler.results import COMMAND_RUNNER, Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
 from bundler.status import Ending, judge, signal_name
@@ -49,11 +54,16 @@ from bundler.test_bundles import FOLDER
 from bundler.times import UNKNOWN_TIME, epoch_microseconds
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
+"""JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
+
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
+NOT_REDACTED = (
+    "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
+)
 NO_SESSION = "00000000"
 COMMAND_SESSION = "00000001"
 LEFT_OUT_AT_ONCE = 500
@@ -84,6 +94,7 @@ class Request:
     added: int = 0
     output_limit: int = 10_000_000
     watch_entropy: bool = False
+    redact: bool = True
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,12 @@ class Recorder:
     """
 
     def __init__(
-        self, request: Request, store: Store, live: bundle.LiveBundle, env: Mapping[str, str]
+        self,
+        request: Request,
+        store: Store,
+        live: bundle.LiveBundle,
+        env: Mapping[str, str],
+        documents: Iterable[str] = (),
     ) -> None:
         self.store = store
         self.live = live
@@ -115,6 +131,7 @@ class Recorder:
         self.remarks: list[str] = []
         self.tail = b""
         self.request = request
+        self._ours = bundle.DERIVED | {bundle.ENVIRONMENT, *documents}
         self._output = _BoundedOutput(live)
         self._timed_out = False
         self._told: RunStatus | None = None
@@ -153,7 +170,8 @@ class Recorder:
         """
         self._next_lane()
         if list(argv) != list(self.request.argv):
-            words = [as_text(word) for word in redact_argv(list(argv))]
+            words = [as_text(word) for word in argv]
+            words = redact_argv(words) if self.request.redact else words
             self.note("Invoked", "started", {"argv": words})
 
     def leave_out(self, test_ids: Sequence[str]) -> None:
@@ -180,14 +198,13 @@ class Recorder:
             try:
                 if event.event == "RunStarted":
                     self._shift_us = self._since_begin(str(event.payload().get("started_at")))
-                self._tell(event)
+                self._tell(event, event.payload())
             except (OSError, ValueError) as error:
                 self.disarm(error)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, data: dict[str, Any]) -> None:
         if event.event in _OURS_TO_TELL:
             return
-        data = event.payload()
         if "session" in data:
             self._lane_is_used = True
             data["session"] = f"{self._lane:04x}{data['session'][-4:]}"
@@ -236,8 +253,9 @@ class Recorder:
     def _take_in(self, told: Recording) -> None:
         begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
         self._shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
-        for _, event in told.events():
-            self._tell(event)
+        masked = MaskedOutputs(self.live.masker, told.events())
+        for offset, event in told.events():
+            self._tell(event, masked.data(offset, event))
         for name in told.files:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
         self._told = told.manifest.status
@@ -262,6 +280,8 @@ class Recorder:
         by_pytest = any(one.info.get("runner") == "pytest" for one in results.sessions)
         if by_pytest or not folder.is_dir() or not any(folder.iterdir()):
             return False
+        from bundler import suite_bundles
+
         known = {test.test_id for test in results.tests}
         manifest = self.live.manifest
         try:
@@ -277,7 +297,7 @@ class Recorder:
         self._next_lane()
         self._shift_us = 0
         for _, event in told.events():
-            self._tell(event)
+            self._tell(event, event.payload())
         self.remarks += [f"{FOLDER}: {problem}" for problem in told.problems[:MOST_REMARKS]]
         return True
 
@@ -298,10 +318,12 @@ class Recorder:
 
     def _finish(self, ending: Ending, *, is_one_test: bool) -> Recorded:
         self._output.flush()
+        names = self._mask_names() if self.request.redact else 0
         self._look_at_artifacts()
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
+        self._mask_files(names)
         results = fold(recording.events())
         if self._take_suite_bundles(results):
             results = fold(recording.events())
@@ -314,13 +336,41 @@ class Recorder:
             results = fold(recording.events())
         _remove_if_empty(self.live.directory / FOLDER)
         status = self._status(ending) or judge(ending, results, runner=self.request.runner)
+        if status.reason:
+            reason = self.live.masker.text(status.reason)
+            status = msgspec.structs.replace(status, reason=reason)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
 
+    def _mask_names(self) -> int:
+        """Mask the names of what the tests left, before they are made safe in another way."""
+        return mask_names(self.live.directory, self.live.masker, self._ours)
+
+    def _mask_files(self, names: int) -> None:
+        """Mask what the tests left; where something packed holds a secret, say so."""
+        if not self.request.redact:
+            return
+        from bundler.scanning import is_packed, scan
+
+        live, ours = self.live, self._ours
+        counts = mask_files(live.directory, live.masker, ours)
+        counts += Counter(name=names)
+        left = [
+            path.relative_to(live.directory).as_posix()
+            for path in files_below(live.directory, ours)
+            if is_packed(path) and next(scan(path, live.masker), None)
+        ]
+        for name in left:
+            words = f"{name} is packed and holds a secret, which is not masked"
+            data = {"warning": "SecretLeft", "message": words}
+            live.append("Warning", category="log", level="WARN", message=words, data=data)
+        redaction = Redaction(masked_in_files=dict(sorted(counts.items())), left=left)
+        live.manifest = msgspec.structs.replace(live.manifest, redaction=redaction)
+
     def _tell_command(self, ending: Ending) -> None:
         """The command as a test: its id is its words, its output the run's."""
-        session, name = {"session": COMMAND_SESSION}, command_test(self.request.argv)
+        session, name = {"session": COMMAND_SESSION}, command_test(self.live.manifest.command.argv)
         now_us = (time.monotonic_ns() - self.live.started_ns) // 1000
         outcome, why = _outcome(ending)
         began = {**session, "runner": COMMAND_RUNNER}
@@ -382,7 +432,7 @@ class Recorder:
 
     def _describe(self, env: dict[str, str]) -> None:
         try:
-            document = environment.collect(env, self.request.cwd)
+            document = self.live.masker.value(environment.collect(env, self.request.cwd))
             path = self.live.directory / bundle.ENVIRONMENT
             atomic.write(path, encode_document(document))
         except (OSError, ValueError) as error:
@@ -423,6 +473,8 @@ def begin(
     Raises OSError where the store refuses.
     """
     run_id = str(uuid.uuid4())
+    argv = [as_text(word) for word in request.argv]
+    argv, masker = masked_command(argv, env) if request.redact else (argv, OFF)
     manifest = RunManifest(
         format=Format(),
         run_id=run_id,
@@ -431,24 +483,25 @@ def begin(
         seed_imposed=request.seed_imposed,
         created_at=_now(),
         command=Command(
-            argv=[as_text(word) for word in redact_argv(list(request.argv))],
-            cwd=as_text(str(request.cwd)),
+            argv=argv,
+            cwd=masker.text(as_text(str(request.cwd))),
             runner=request.runner,
-            project=as_text(str(store.project)),
+            project=masker.text(as_text(str(store.project))),
             added=request.added,
             results=list(request.results),
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,
         recorder={"name": "seedbundle", "version": __version__},
-        ci=environment.ci_coordinates(env),
+        ci=masker.value(environment.ci_coordinates(env)),
+        redaction=Redaction(on=request.redact),
     )
     directory = store.new_run(run_id)
     for name, content in documents.items():
         atomic.write(directory / name, content)
-    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
     (directory / FOLDER).mkdir(exist_ok=True)
-    return Recorder(request, store, live, env)
+    return Recorder(request, store, live, env, documents)
 
 
 def probe_settings(recorder: Recorder, probe_path: Path) -> str:
@@ -468,6 +521,7 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "selection": str(selection) if selection.exists() else None,
             "impose": live.manifest.seed_imposed,
             "watch_entropy": recorder.request.watch_entropy,
+            "redact": recorder.request.redact,
         }
     )
 
@@ -480,7 +534,8 @@ def as_text(word: str) -> str:
 class _BoundedOutput:
     """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
 
-    A test runner prints a character a test, so what comes within a moment is one event.
+    It is masked before it is cut; what may be the beginning of a secret waits for what follows. A
+    test runner prints a character a test, so what comes within a moment is one event.
     """
 
     def __init__(self, live: bundle.LiveBundle) -> None:
@@ -492,6 +547,7 @@ class _BoundedOutput:
         self._tail: list[tuple[str, bytes]] = []
         self._tail_bytes = 0
         self._omitted = 0
+        self._masked: dict[str, Stream] = {}
 
     def take(self, stream: str, chunk: bytes) -> None:
         now = time.monotonic()
@@ -512,6 +568,8 @@ class _BoundedOutput:
     def flush(self) -> None:
         """Write what is pending and the tail that was kept back, the cut counted on its start."""
         self._pass_on()
+        for stream, masked in self._masked.items():
+            self._bound(stream, masked.flush())
         omitted, self._omitted = self._omitted, 0
         for stream, piece in self._tail:
             self._append(stream, piece, omitted)
@@ -520,13 +578,18 @@ class _BoundedOutput:
 
     def _pass_on(self) -> None:
         pending, self._pending = bytes(self._pending), bytearray()
-        for begin in range(0, len(pending), CHUNK):
-            piece = pending[begin : begin + CHUNK]
+        if pending:
+            stream = self._masked.setdefault(self._stream, self._live.masker.stream())
+            self._bound(self._stream, stream.feed(pending))
+
+    def _bound(self, stream: str, content: bytes) -> None:
+        for begin in range(0, len(content), CHUNK):
+            piece = content[begin : begin + CHUNK]
             if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
                 self._written += len(piece)
-                self._append(self._stream, piece, 0)
+                self._append(stream, piece, 0)
             else:
-                self._keep(self._stream, piece)
+                self._keep(stream, piece)
 
     def _keep(self, stream: str, piece: bytes) -> None:
         self._tail.append((stream, piece))
@@ -540,7 +603,7 @@ class _BoundedOutput:
         data: dict[str, object] = {"stream": stream, **text_fields(piece)}
         if omitted:
             data["omitted_bytes"] = omitted
-        self._live.append("RunOutput", category="output", message="", data=data)
+        self._live.append("RunOutput", category="output", message="", data=data, masked=True)
 
 
 def _changed(changes: Sequence[dropped_files.Change]) -> str:
@@ -590,7 +653,9 @@ def child_variables(
     fixes = fix_hash and "PYTHONHASHSEED" not in env
     hashing = {"PYTHONHASHSEED": str(hash_seed(manifest.seed))} if fixes else {}
     imposed = {name: str(manifest.seed) for name in SEED_VARIABLES if name not in env}
+    unmasked = {} if recorder.request.redact else {UNMASKED: "1"}
     return {
+        **unmasked,
         "BUNDLE_RUN_ID": manifest.run_id,
         "BUNDLE_RUN_SEED": manifest.seed_hex,
         **hashing,

@@ -16,6 +16,7 @@ project (`bundler.scope`); what does not come back is listed.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import Command, encode_document
 from bundler.recorder import SELECTION, Request
 from bundler.recording import Recording
+from bundler.redaction import restored
 from bundler.rerun import (
     FileOf,
     Order,
@@ -76,6 +78,7 @@ class Rerun:
     parent: Recording
     start: Start
     order: Order = Order.FAILED
+    redact: bool = True
 
 
 def how_to_start(
@@ -91,14 +94,17 @@ def how_to_start(
     if is_local(parent, store):
         command = parent.manifest.command
         argv = command.argv[: len(command.argv) - command.added]
+        argv = unmasked(argv, env, parent.manifest.run_id)
         cwd = _existing(Path(command.cwd), store)
         return Start(argv, "its own command", cwd, results=tuple(command.results))
     if parent.manifest.command.runner != "pytest":
-        return _by_its_runner(parent, store, configured)
+        return _by_its_runner(parent, store, env, configured)
     cwd = _same_place(parent, store)
     starter, origin = _command_of_here(store, env, configured)
     scope = applicable_scope(_arguments(parent.manifest.command.argv), cwd)
-    return Start([*starter, *scope.args], origin, cwd, tuple(scope.not_applied))
+    # A stranger's mark names a variable of ours: its value is not for them to use.
+    args = unmasked(scope.args, {}, parent.manifest.run_id)
+    return Start([*starter, *args], origin, cwd, tuple(scope.not_applied))
 
 
 def _by_nextest(parent: Recording, store: Store) -> Start:
@@ -115,7 +121,9 @@ def _by_nextest(parent: Recording, store: Store) -> Start:
     return Start(argv, "nextest", _existing(cwd, store), temporary=folder)
 
 
-def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | None) -> Start:
+def _by_its_runner(
+    parent: Recording, store: Store, env: Mapping[str, str], configured: Sequence[str] | None
+) -> Start:
     """What starts another runner than pytest: nothing but what was said here, or its plain name."""
     command = parent.manifest.command
     cwd = _same_place(parent, store)
@@ -124,6 +132,7 @@ def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | 
     last = _last_local_run(store, command.runner)
     if last is not None:
         argv = last.argv[: len(last.argv) - last.added]
+        argv = unmasked(argv, env, parent.manifest.run_id)
         cwd = _existing(Path(last.cwd), store)
         return Start(argv, "the last run recorded here", cwd, results=tuple(last.results))
     runner = called(command.runner)
@@ -134,6 +143,21 @@ def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | 
         )
     not_applied = tuple(command.argv[len(runner.COMMAND) :])
     return Start(list(runner.COMMAND), "its plain command", cwd, not_applied)
+
+
+def unmasked(argv: Sequence[str], env: Mapping[str, str], run_id: str) -> list[str]:
+    """Return the words of a recorded command with the values of variables put back.
+
+    Raises UsageError where a value was masked that is not known here: a mark is never run.
+    """
+    words, lost = restored(argv, env)
+    if lost is None:
+        return words
+    short, known = run_id[:8], one_line(shlex.join(argv))
+    raise UsageError(
+        f"the command of run {short} had a secret in it that is not known here: {one_line(lost)}",
+        hint=f"Type it: `bundle run -R {short} -- {known}`, with the value in place of its mark.",
+    )
 
 
 def names_a_command(
@@ -248,7 +272,7 @@ def _select(
 ) -> Selection | None:
     """Select what is outstanding, and say what that cannot keep."""
     selection = runner.select(rerun.start.argv, planned.expected, results)
-    if runner.NOT_KEPT:
+    if runner.NOT_KEPT and (selection is None or selection.commands):
         in_vain = {
             Order.FAILED: False,
             Order.WORKER: selection is not None or not runner.KEEPS_ORDER,
@@ -330,6 +354,7 @@ def _request(rerun: Rerun) -> Request:
         seed_imposed=manifest.seed_imposed,
         parent=manifest.run_id,
         added=rerun.start.added,
+        redact=rerun.redact,
         results=rerun.start.results,
     )
 
@@ -344,16 +369,11 @@ def _command_of_here(
 ) -> tuple[list[str], str]:
     if configured:
         return list(configured), "[tool.bundle] command"
-    last = _last_local_command(store)
-    if last:
-        return last, "the last run recorded here"
-    return [str(_python(store.project, env)), "-m", "pytest"], "this project's environment"
-
-
-def _last_local_command(store: Store) -> list[str] | None:
-    """What started pytest here last, without the arguments that it had."""
     last = _last_local_run(store, "pytest")
-    return None if last is None else last.argv[: pytest_runner.arguments_start(last.argv)]
+    if last is not None:
+        starter = last.argv[: pytest_runner.arguments_start(last.argv)]
+        return unmasked(starter, env, "latest"), "the last run recorded here"
+    return [str(_python(store.project, env)), "-m", "pytest"], "this project's environment"
 
 
 def _last_local_run(store: Store, runner: str) -> Command | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import tempfile
@@ -35,26 +36,42 @@ class Spool:
             if offset > self._to_disk_at:
                 self._move_to_disk()
         except OSError as error:
-            message = f"{self.where} does not fit into the temporary directory: {error.strerror}"
-            raise OutputError(message, hint="Set TMPDIR to a directory with more room.") from None
+            raise self._full(error) from None
         self.size += len(line)
         return offset
+
+    def end(self) -> None:
+        """Nothing is appended any more. Raises OutputError where there is no room for the rest."""
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise self._full(error) from None
 
     def _move_to_disk(self) -> None:
         content = cast(io.BytesIO, self._file).getbuffer()
         self._file = tempfile.TemporaryFile(buffering=_CHUNK)  # noqa: SIM115 - it stays
-        weakref.finalize(self, self._file.close)
+        weakref.finalize(self, _close, self._file)
         self._file.write(content)
         self._to_disk_at = sys.maxsize
+
+    def _full(self, error: OSError) -> OutputError:
+        message = f"{self.where} does not fit into the temporary directory: {error.strerror}"
+        return OutputError(message, hint="Set TMPDIR to a directory with more room.")
 
     def view(self) -> IO[bytes]:
         """Open it for reading."""
         return io.BufferedReader(_View(self), _CHUNK)
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """Return the bytes from an offset; nothing is written after the first reading."""
+        """Return the bytes from an offset; nothing is appended after the first reading."""
         self._file.seek(offset)
         return self._file.read(size)
+
+
+def _close(file: IO[bytes]) -> None:
+    # What was not written yet need not be: that there was no room has been said.
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 class _View(io.RawIOBase):

@@ -32,6 +32,7 @@ _DOCUMENTS = frozenset(
         "summary.json",
         "environment.json",
         "failed_assertions.json",
+        "run_events.ndjson",
         "generator_state.json",
         "event_log.txt",
     }

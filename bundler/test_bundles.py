@@ -38,7 +38,6 @@ from bundler.names import slug
 from bundler.recording import Recording
 from bundler.results import RED, Attempt, Failure, TestResult, Verdict
 from bundler.seeds import scenario_seed, show_seed
-from bundler.testing import ReproManifest as OwnManifest
 
 FOLDER = "tests"
 MANIFEST = "manifest.json"
@@ -69,6 +68,9 @@ _OWN_FIELDS = (
     "invariant_ids", "entropy_seed", "config_hash", "input_digest", "oracle_violations",
     "subsystem", "invariant", "trace_file", "input_file", "env_snapshot", "phases_executed",
 )  # fmt: skip
+_SUMMED_UP = re.compile(r"Failed: \d+ of \d+ checks? failed\n")
+"""How the fixture `bundle` fails a test: the checks themselves are there already."""
+
 _LINE_BYTES = 1 << 20
 _DOCUMENT_BYTES = 16 << 20
 _HYPOTHESIS = re.compile(r"@reproduce_failure\('[\w.]{1,40}', b'[\w+/=\\-]{1,20000}'\)")
@@ -205,7 +207,9 @@ def _write_one(directory: Path, recording: Recording, test: TestResult, kept: _K
     place.mkdir(parents=True, exist_ok=True)
     name = RUN_EVENTS if _logged_itself(place / EVENTS) else EVENTS
     _write(place / name, b"".join(kept.lines))
-    _write(place / FAILED_ASSERTIONS, _json([*_own_assertions(place), *_assertions(test)]))
+    own = _own_assertions(place)
+    seen = [one for one in _assertions(test) if not (own and _SUMMED_UP.match(one["description"]))]
+    _write(place / FAILED_ASSERTIONS, _json([*own, *seen]))
     if kept.states is not None:
         _write(place / GENERATOR_STATE, _json(kept.states))
     manifest = _manifest(recording, test, seed, kept, _artifacts(place))
@@ -234,6 +238,8 @@ def _own_assertions(place: Path) -> list[dict[str, Any]]:
 
 def _own_fields(place: Path) -> dict[str, Any]:
     """What only the test itself could say in its manifest."""
+    from bundler.testing import ReproManifest as OwnManifest
+
     found = _own_document(place / MANIFEST)
     try:
         own = OwnManifest.from_document(found) if isinstance(found, dict) else None

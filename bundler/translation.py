@@ -365,6 +365,7 @@ class Translation:
             log=Log(events=results.events, complete=results.complete),
             parent=None if parent is None else Parent(parent),
         )
+        self._log.end()
         log = PlainLog(self._log.view)
         recording = Recording(manifest, to_document(manifest), log, self._files, self.where)
         recording.results = results

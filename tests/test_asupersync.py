@@ -416,6 +416,7 @@ def test_a_file_that_is_called_like_one_of_ours_is_kept(tmp_path: Path) -> None:
     files["x/00000000deadbeef/manifest.json"] = json.dumps(
         vectors()["contract_v1"][0]["manifest"]
     ).encode()
+    files["events.ndjson.zst"] = b"6"
     where = asupersync.read(members(files), where="x")
     bundle.adopt(tmp_path, where, {})
     again = bundle.read(tmp_path)

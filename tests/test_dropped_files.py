@@ -243,6 +243,20 @@ def test_what_a_suite_drops_never_fails_the_run(tmp_path: Path) -> None:
     assert "'tests' is no directory" in ended.stderr
 
 
+@POSIX
+def test_where_the_recorder_vanished_a_repair_makes_it_safe(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    kill = "import os; os.symlink('/', os.environ['BUNDLE_ARTIFACTS_DIR'] + '/link')\n"
+    kill += "os.kill(os.getppid(), 9)"
+    assert here.bundle("run", "--", sys.executable, "-c", kill).code == -9
+    refused = here.bundle("replay")
+    assert refused.code == 3 and "link" in refused.stderr
+    repaired = here.bundle("verify", "--repair")
+    assert "tests: 'link' is a link" in repaired.stderr
+    assert here.bundle("replay").code == 0
+    assert here.latest().manifest.status.state == "interrupted"
+
+
 def test_a_variable_that_the_user_set_stays(tmp_path: Path) -> None:
     here = place(tmp_path)
     words = "import os; print(os.environ['BUNDLE_ARTIFACTS_DIR'])"

@@ -180,7 +180,7 @@ def test_the_list_leaves_out_what_is_the_user_s_own(name: str) -> None:
 
 def test_secret_looking_options_in_a_kept_variable_are_masked() -> None:
     env = {"PYTEST_ADDOPTS": "-x --api-token abc --ds=https://u:p@h/"}
-    assert variables(env) == {"PYTEST_ADDOPTS": "-x --api-token *** --ds=https://h/"}
+    assert variables(env) == {"PYTEST_ADDOPTS": "-x --api-token *** --ds=https://***@h/"}
 
 
 def test_a_value_is_bounded_and_always_valid_text() -> None:

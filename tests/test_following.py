@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from own_event_runs import DRAIN, Run, X
 
 from bundler import bundle, test_bundles
 from bundler.events import Event
-from bundler.following import follow
+from bundler.following import follow, interruptible
 from bundler.own_events import OwnEvent, own_events
 
 
@@ -157,10 +156,11 @@ def test_a_link_among_the_test_bundles_is_not_followed(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     evil = run.directory / "tests" / "a" / f"{SEED:016x}"
     evil.mkdir(parents=True)
-    secret = tmp_path / "secret"
+    secret = tmp_path / "secret" / "events.ndjson"
+    secret.parent.mkdir()
     secret.write_bytes(line("Secret", "a"))
     (evil / "events.ndjson").symlink_to(secret)
-    (run.directory / "tests" / "b").symlink_to(tmp_path)
+    (run.directory / "tests" / "b").symlink_to(secret.parent)
     assert Follower(run).to_the_end() == []
 
 
@@ -171,6 +171,25 @@ def test_a_recorder_that_vanished_ends_it(tmp_path: Path) -> None:
     run.live.close()
     seen = [kind for batch in follow(run.directory, everything) for kind in kinds(batch)]
     assert seen == [f"{X} Own"]
+
+
+def test_the_first_ctrl_c_asks_and_the_second_insists() -> None:
+    with interruptible() as stopped:
+        assert not stopped()
+        signal.raise_signal(signal.SIGINT)
+        assert stopped()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_nobody_is_followed_who_nobody_wants(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.say("Own", X)
+    asked = iter([False, False, True, True])
+    looks = follow(run.directory, everything, stopped=lambda: next(asked), sleep=lambda _: None)
+    assert [kinds(look) for look in looks] == [[f"{X} Own"]]
 
 
 # --- the program ---------------------------------------------------------------------------------
@@ -205,25 +224,15 @@ def test_the_program_follows_and_ends_with_the_run(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_it_with_whole_lines_and_nothing_else(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", [DRAIN])
-    stop = threading.Event()
-
-    def noise() -> None:
-        with run.test(DRAIN) as harness:
-            while not stop.wait(0.001):
-                harness.log("Event", "m" * 300)
-
-    logging = threading.Thread(target=noise)
-    program = followed(tmp_path)
-    logging.start()
-    try:
+    with run.test(DRAIN) as harness:
+        for _ in range(5000):
+            harness.log("Event", "m" * 300)
+        program = followed(tmp_path)
         assert program.stdout is not None
         first = program.stdout.readline()
-        time.sleep(0.5)
+        time.sleep(0.5)  # now the pipe is full, in the middle of a line
         program.send_signal(signal.SIGINT)
         out, err = program.communicate(timeout=30)
-    finally:
-        stop.set()
-        logging.join()
     assert first.startswith(b"[")
     assert out.endswith(b"\n")
     assert all(text.endswith(b"m") for text in out.splitlines())

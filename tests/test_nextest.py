@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,13 +15,15 @@ from typing import Any
 import pytest
 import zstandard
 from command_line import place
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bundler import limits
-from bundler.errors import DamagedRecording, HostileRecording, TooNewRecording
+from bundler.errors import BundleError, DamagedRecording, HostileRecording, TooNewRecording
 from bundler.formats import junit
 from bundler.formats.nextest_statuses import failure_of, outcome_of, run_status_of
 from bundler.recording import Recording
-from bundler.results import Attempt, TestResult, Verdict
+from bundler.results import Attempt, TestResult, Verdict, fold
 from bundler.store import open_path
 
 FIXTURES = Path(__file__).parent / "fixtures" / "nextest"
@@ -400,6 +403,67 @@ def test_lines_of_another_shape_are_counted_and_passed_over(tmp_path: Path) -> N
     recording = open_path(with_log(tmp_path, lambda lines: lines[:1] + strange + lines[1:]))
     assert recording.results.counts == recorded("weather").results.counts
     assert recording.problems == ["8 lines of run.log.zst could not be read"]
+
+
+STRANGE = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**70) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a document: what holds it, and under which key."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, one in inner:
+        found.append((value, key))
+        found += places(one) if isinstance(one, dict | list) else []
+    return found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_value_in_a_log_makes_another_error_than_ours(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    def strange(lines: list[bytes]) -> list[bytes]:
+        at = data.draw(st.integers(0, len(lines) - 1))
+        line = json.loads(lines[at])
+        holder, key = data.draw(st.sampled_from(places(line)))
+        holder[key] = data.draw(STRANGE)
+        return [*lines[:at], json.dumps(line).encode() + b"\n", *lines[at + 1 :]]
+
+    path = with_log(tmp_path_factory.mktemp("strange"), strange)
+    try:
+        recording = open_path(path)
+    except BundleError:
+        return
+    assert fold(recording.events()) == recording.results
+    assert recording.damaged_lines == []
+
+
+def test_memory_grows_with_the_tests_and_not_with_what_they_printed(tmp_path: Path) -> None:
+    tests = 3000
+
+    def many(lines: list[bytes]) -> list[bytes]:
+        of_one = [line for line in lines if b"prints_kilobytes" in line]
+        names = (b"test_%d" % number for number in range(tests))
+        made = [line.replace(b"prints_kilobytes", name) for name in names for line in of_one]
+        return [lines[0], *made, lines[-1]]
+
+    path = with_log(tmp_path, many)
+    tracemalloc.start()
+    try:
+        recording = open_path(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    ran = [test for test in recording.results.tests if test.attempts]
+    size = sum(len(line.content) for line in recording.log.lines())
+    assert (len(ran), size > 60 << 20) == (tests, True)
+    # 8 MiB of the log stay in memory before it goes to a file; a test takes about a kilobyte.
+    assert peak < (16 << 20) + tests * 1500 + (4 << 20)
 
 
 def test_an_event_that_nextest_has_yet_to_think_of_passes_through(tmp_path: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from asupersync_samples import bundles, read, seed_of, tree, truth
@@ -102,6 +103,14 @@ def test_an_attempt_that_says_so_begins_there() -> None:
         assert found == [1, number, number, number]
 
 
+def test_the_first_attempt_may_have_logged_nothing() -> None:
+    mark = encode_line(
+        "AttemptStarted", ts_us=9, category="x", message="", test_id="a", data={"attempt": 2}
+    )
+    made = recording(started("a", 1000), started("a", 5000, 2), own=mark + logged("A", 10))
+    assert said(made) == ["5009 AttemptStarted", "5010 A"]
+
+
 def test_threads_that_log_out_of_order_are_no_new_attempt() -> None:
     own = logged("A", 900, thread=1) + logged("B", 400, thread=2) + logged("C", 901, thread=1)
     made = recording(started("a", 0), started("a", 50_000, 2), own=own)
@@ -196,6 +205,36 @@ def test_a_line_for_people() -> None:
 def test_a_line_for_people_has_an_end() -> None:
     event = Event(1, 0, "INFO", "x" * 99_999, "E" * 99_999, "m" * 99_999, "t" * 99_999)
     assert len(event_line(OwnEvent(0, event, b""), Look(), with_test=True)) < 10_000
+
+
+class Counting(dict[str, bytes]):
+    """Files that know how many of them are open."""
+
+    now = most = 0
+
+    def open(self, name: str) -> IO[bytes]:
+        counting = self
+
+        class File(io.BytesIO):
+            def close(self) -> None:
+                counting.now -= not self.closed
+                super().close()
+
+        self.now += 1
+        self.most = max(self.most, self.now)
+        return File(self[name])
+
+
+def test_few_bundles_are_open_at_once() -> None:
+    ids = [f"t{number}" for number in range(50)]
+    log = [[started(one, 1000 * at), finished(one, 1000 * at + 900)] for at, one in enumerate(ids)]
+    made = recording(*log)
+    files = Counting()
+    for one in ids:
+        files[f"tests/{slug(one)}/{SEED:016x}/events.ndjson"] = logged("E", 5, one)
+    made.files = files
+    assert said(made) == [f"{1000 * at + 5} E" for at in range(50)]
+    assert (files.now, files.most) == (0, 1)
 
 
 # --- bundle replay -------------------------------------------------------------------------------

@@ -36,7 +36,10 @@ def test_user_info_is_stripped_from_every_url(text: str, stripped: str) -> None:
         ("tool --private-key=k --access.key k", "tool --private-key=*** --access.key ***"),
         ("env GITHUB_TOKEN=abc DB_PASSWD=x pytest", "env GITHUB_TOKEN=*** DB_PASSWD=*** pytest"),
         ("java -Dauth.token=abc", "java -Dauth.token=***"),
-        ("tool --url https://u:p@h/x", "tool --url https://h/x"),
+        ("tool --url https://u:p@h/x", "tool --url https://***@h/x"),
+        ("pip install git+ssh://git@host/x", "pip install git+ssh://git@host/x"),
+        ("tool --token ***$API_TOKEN***", "tool --token ***$API_TOKEN***"),
+        ("API_TOKEN=***$API_TOKEN*** tool", "API_TOKEN=***$API_TOKEN*** tool"),
     ],
 )
 def test_the_values_of_secret_looking_options_are_masked(argv: str, redacted: str) -> None:
@@ -63,7 +66,7 @@ def test_the_script_of_a_shell_is_masked_word_by_word() -> None:
     assert redact_argv(["sh", "-c", script]) == [
         "sh",
         "-c",
-        "cd x\n  TOKEN=***  tool --password ***  --url https://h/ # don't",
+        "cd x\n  TOKEN=***  tool --password ***  --url https://***@h/ # don't",
     ]
 
 

@@ -128,6 +128,16 @@ def test_where_the_probe_cannot_reach_pytest_s_own_report_can(here: Place) -> No
     assert here.verdicts() == {"test_it::test_x": "passed", "test_it::test_y": "failed"}
 
 
+def test_a_report_that_pytest_wrote_in_ci_is_rerun(here: Place) -> None:
+    here.file("tests/test_it.py", "class TestA:\n    def test_x(self): pass\n")
+    here.file("tests/test_b.py", "def test_y(): assert 0\ndef test_z(): pass\n")
+    pytest_here = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    assert here.run([*pytest_here, "--junitxml=results.xml"]).code == 1
+    for words in (["run", "-R", "results.xml", "--"], ["rerun", "results.xml", "--"]):
+        assert here.bundle(*words, *pytest_here).code == 1
+        assert here.verdicts() == {"tests/test_b.py::test_y": "failed"}
+
+
 # A project's own runner
 
 
@@ -234,4 +244,7 @@ def test_a_hint_names_only_what_can_be_opened_again(here: Place) -> None:
     told = here.run(["bash", "-c", script, PYTHON]).stdout
     assert "failed (exit code 1)" in told
     assert "bundle rerun" not in told
+    os.mkfifo(here.project / "named.zip")
+    script = 'cat x.zip > named.zip & exec "$0" -m bundler replay named.zip'
+    assert "Rerun" not in here.run(["sh", "-c", script, PYTHON]).stdout
     assert "Rerun" not in here.run(["sh", "-c", f"cat x.zip | {PYTHON} -m bundler replay -"]).stdout

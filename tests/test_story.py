@@ -193,6 +193,7 @@ def test_phases_without_number_are_bounded(
     going.say("TestFinished", DRAIN, outcome="passed", failures=[])
     text = shown(capfd, str(going.end()), DRAIN)
     assert "(70 more phases and assertions are not shown)" in text
+    assert text.count("did not end") == 30
 
 
 def test_phases_of_any_depth_and_shape_are_shown(tmp_path: Path, capfd: Capture) -> None:

@@ -646,7 +646,7 @@ def test_within_a_run_an_earlier_process_is_added_to(
     monkeypatch.setenv("BUNDLE_RUN_ID", "0f4c1a52-8d0e-4f7b-9a86-1f2d3c4b5a69")
     for word in ("First", "Second"):
         assert run(f"with TestHarness(CONTEXT) as bundle: bundle.log('{word}')", base) == 0
-    assert events(base) == ["First", "Second"]
+    assert events(base) == ["First", "AttemptStarted", "Second"]
 
 
 def test_a_place_that_cannot_be_written_breaks_no_test(

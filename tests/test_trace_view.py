@@ -158,6 +158,16 @@ def test_a_trace_is_known_by_its_first_bytes_whatever_it_is_called(
     assert capfd.readouterr().out.startswith("trace version 3")
 
 
+def test_a_file_that_is_called_like_a_run_is_not_meant(
+    tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file(KINDS, tmp_path, "latest")
+    monkeypatch.chdir(tmp_path)
+    assert run(["show", "latest"]) == 4
+    assert run(["verify", "latest"]) == 4
+    assert run(["show", "./latest"]) == 0
+
+
 def test_a_trace_of_no_events_is_valid_json(tmp_path: Path, capfd: Capture) -> None:
     name = "scheduler_zero_events_lz4_0000000000000000"
     assert run(["show", file(name, tmp_path), "--json"]) == 0

@@ -13,6 +13,7 @@ COMMANDS = {
     "add": "Take a recording into the store.",
     "prune": "Delete old runs.",
     "config": "Show the values in force, and where each came from.",
+    "scan": "Look for secrets before anybody else does.",
     "verify": "Check that a run is whole and valid; repair it.",
 }
 """Every command, in the order of the help, with its one-line summary: `bundler.commands.<name>`

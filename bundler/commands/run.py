@@ -40,6 +40,13 @@ def command(
             help="Note where tests draw what no seed reaches; patches os, uuid, random and time.",
         ),
     ] = False,
+    redact: Annotated[
+        bool,
+        typer.Option(
+            "--redact/--no-redact",
+            help="Mask secrets before anything is written; without it, anybody can read them.",
+        ),
+    ] = True,
     rerun: Annotated[
         str | None,
         typer.Option("-R", "--rerun", metavar="RUN", help="Only what did not pass in that run."),
@@ -77,7 +84,7 @@ def command(
         ui.warning(problem.message)
     fix_hash = configuration.hash_seed if hash_seed is None else hash_seed
     if rerun is not None:
-        return _rerun(ui, rerun, argv, junit or (), configuration, fix_hash=fix_hash)
+        return _rerun(ui, rerun, argv, junit or (), configuration, fix_hash=fix_hash, redact=redact)
     imposed = parse_seed(seed) if seed is not None else configuration.seed
     request = Request(
         argv=argv,
@@ -86,6 +93,7 @@ def command(
         runner=runner_name(argv, configuration, junit or ()),
         seed_imposed=imposed is not None,
         watch_entropy=watch_entropy,
+        redact=redact,
         results=tuple(junit or ()),
     )
     execution = record(ui, request, os.environ, configuration, fix_hash=fix_hash)
@@ -100,10 +108,11 @@ def _rerun(
     configuration: Configuration,
     *,
     fix_hash: bool,
+    redact: bool,
 ) -> int:
     from bundler.rerunning import Rerun, Start, carry_out
     from bundler.store import open_recording
 
     start = Start(argv, "the command given", current_directory(), results=tuple(junit))
-    rerun = Rerun(open_recording(run), start, Order.FAILED)
+    rerun = Rerun(open_recording(run), start, Order.FAILED, redact=redact)
     return carry_out(ui, rerun, os.environ, configuration, fix_hash=fix_hash)

@@ -20,7 +20,7 @@ from bundler.names import shown
 from bundler.naming import named, tests_named
 from bundler.recording import Recording
 from bundler.results import TestResult
-from bundler.store import open_store
+from bundler.store import is_path, open_store
 from bundler.terminal import Ui
 from bundler.traces import ENDING, trace_at, trace_in
 
@@ -71,8 +71,10 @@ def command(
     if ui.look.colour:
         ui.know_runs(open_store().ids())
     paging = ui.paged(enabled=not no_pager, configured=configuration.pager)
-    if run is not None and test is None and (trace := trace_at(run)) is not None:
-        return _show_trace(ui, trace, run, paging, as_json=as_json)
+    if run is not None and test is None and is_path(run):
+        trace = trace_at(run)
+        if trace is not None:
+            return _show_trace(ui, trace, run, paging, as_json=as_json)
     recording, test = named(run, test)
     if test is not None and (member := _trace_member(recording, test)):
         trace = trace_in(recording.files, member)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bundler.bundle import settle
 from bundler.errors import UsageError
-from bundler.store import directory_of, open_recording
+from bundler.store import directory_of, is_path, open_recording
 from bundler.terminal import Ui
 from bundler.traces import trace_at
 from bundler.verification import Finding, repair, verify
@@ -47,9 +48,11 @@ def command(
                 f"{run} is packed, and only a directory is repaired",
                 hint="Add it to the store with `bundle add`, then repair it there.",
             )
+        for change in settle(directory):
+            ui.status(f"tests: {change}")
         repair(directory)
         ui.status(f"rebuilt what is derived from the log of {directory.name}")
-    trace = trace_at(run)
+    trace = trace_at(run) if is_path(run) else None
     if trace is not None:
         return _verify_trace(ui, trace, run, as_json=as_json)
     recording = open_recording(run)

@@ -93,7 +93,7 @@ class _Reading:
         if isinstance(line, bytes):
             self.out.run_output(line + b"\n")
             return
-        kind, event = line.get("type"), line.get("event")
+        kind, event = str(line.get("type")), str(line.get("event"))
         if kind == "suite" and event == "started":
             self._suite_started(line)
         elif kind == "suite" and event in ("ok", "failed"):

@@ -81,7 +81,7 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     if not recognises(argv) or _names_a_stored_run(argv) or "--user-config-file" in argv:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="bundle-nextest-") as name:
+    with tempfile.TemporaryDirectory(prefix="bundle-nextest-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "config.toml").write_text(_configuration(env), encoding="utf-8")
         changes = {
@@ -185,8 +185,8 @@ def _recorded(folder: Path) -> Recording | None:
 
 
 def _quoted(text: str) -> str:
-    """A text as nextest's filters take it: what would end the matcher is escaped."""
-    return re.sub(r"([\\/()])", r"\\\1", text)
+    """A text as nextest's filters take it: what would end the matcher is escaped, no more."""
+    return re.sub(r"([\\/),])", r"\\\1", text)
 
 
 def _build_words(path: Path) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bundler.probe.writer.file_names import ENVIRONMENT, EVENTS, FAILED_ASSERTIONS, SUMMARY
 from bundler.probe.writer.json_text import pretty
+from bundler.probe.writer.masking import Masking
 from bundler.probe.writer.whole_file import write_whole
 from bundler.testing.environment import EnvironmentMetadata
 from bundler.testing.ndjson import NdjsonEvent
@@ -56,4 +57,4 @@ def failed_assertions_document(failed: Iterable[AssertionRecord]) -> bytes:
 
 def _write_events(path: Path, events: Iterable[NdjsonEvent]) -> None:
     with path.open("wb") as file:
-        file.writelines(event.to_line() for event in events)
+        file.writelines(Masking.masker.line(event.to_line()) for event in events)

@@ -9,6 +9,7 @@ from typing import ClassVar, Self
 
 from bundler.probe.writer.event_log import EventLog
 from bundler.probe.writer.harness import Harness
+from bundler.probe.writer.masking import Masking
 from bundler.testing.context import TestContext
 from bundler.testing.environment import EnvironmentMetadata
 from bundler.testing.ndjson import NdjsonLogger
@@ -55,7 +56,8 @@ class TestHarness(Harness):
     def __init__(
         self, context: TestContext, *, base: Path | None = None, level: str = "TRACE"
     ) -> None:
-        where = safe_bundle_dir(base or artifact_base_dir(), context.test_id, context.seed)
+        named = Masking.masker.text(context.test_id)
+        where = safe_bundle_dir(base or artifact_base_dir(), named, context.seed)
         command = default_replay_command(context)
         super().__init__(context, str(where), replay_command=command, level=level)
         self.context = context

@@ -5,6 +5,7 @@ of bundler, so nothing here imports anything of `bundler` but what lies beside i
 imports.
 
     system.py            the system as it was before a test could patch it
+    masking.py           what masks secrets, given from outside
     json_text.py         documents as text
     event_line.py        one event as a line
     event_file.py        the file that lines are appended to

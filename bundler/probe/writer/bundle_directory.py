@@ -13,11 +13,13 @@ import threading
 from typing import IO
 
 from .file_names import DOCUMENTS, FileNames
+from .masking import Masking
 from .system import System
 from .whole_file import TO_WRITE, make_directory, write_all, write_whole
 
 BASE_VARIABLES = ("BUNDLE_ARTIFACTS_DIR", "ASUPERSYNC_TEST_ARTIFACTS_DIR")
 _CHUNK = 1 << 20
+_HEAD = 8 * 1024
 _begun: set[str] = set()
 _lock = threading.RLock()
 
@@ -85,14 +87,24 @@ class BundleDirectory:
             return self.place(self._names.take(name, self._present() if self._adds_to else []))
 
     def copy(self, source: IO[bytes], target: str) -> int:
-        """Copy a file, and return its size in bytes; where writing fails, it is a problem."""
+        """Copy a file, masked, and return its size in bytes; where writing fails, it is a problem.
+
+        What is binary keeps its size.
+        """
         size = 0
+        chunk = source.read(_CHUNK)
+        stream = Masking.masker.stream(b"\0" in chunk[:_HEAD])
         try:
             descriptor = System.open(target, TO_WRITE, 0o666)
             try:
-                while chunk := source.read(_CHUNK):
-                    write_all(descriptor, chunk)
-                    size += len(chunk)
+                while chunk:
+                    masked = stream.feed(chunk)
+                    write_all(descriptor, masked)
+                    size += len(masked)
+                    chunk = source.read(_CHUNK)
+                rest = stream.flush()
+                write_all(descriptor, rest)
+                size += len(rest)
             finally:
                 System.close(descriptor)
         except OSError as error:

@@ -11,6 +11,7 @@ import io
 import os
 from collections.abc import Iterator
 
+from .masking import Masking
 from .system import System
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
@@ -41,6 +42,7 @@ class EventFile:
         """Append one line, its newline included."""
         if self.problem:
             return
+        line = Masking.masker.line(line)
         try:
             if not self._is_ours():
                 self._reopen()

@@ -24,6 +24,7 @@ from .file_names import (
     trace_file_name,
 )
 from .json_text import pretty
+from .masking import Masking
 from .media_types import media_type_of
 from .system import System
 
@@ -83,8 +84,10 @@ class Harness:
         replay_command: str,
         level: str = "TRACE",
         started_ns: int | None = None,
+        attempt: int = 1,
     ) -> None:
         self._context = context
+        self._attempt = attempt
         self._started_ns = System.now_ns() if started_ns is None else started_ns
         self._pid = System.process()
         self._level = level
@@ -220,6 +223,7 @@ class Harness:
     def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
         """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
         name = name or ("attachment" if isinstance(source, bytes) else os.path.basename(source))
+        name = Masking.masker.text(os.fspath(name))
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             target = self._place_for(name)
             size = self._directory.copy(file, target)
@@ -272,7 +276,14 @@ class Harness:
                 self._directory.make()
                 self._directory.write(ENVIRONMENT, self.environment_document())
                 self._log = self.make_log(self._directory.place(EVENTS))
+                self._say_which_attempt(self._log)
             return self._log
+
+    def _say_which_attempt(self, log: EventLog) -> None:
+        """Mark where another attempt begins: its times count from its own start."""
+        if self.is_ours() and (self._begin or self._attempt > 1):
+            data = {"attempt": self._attempt} if self._attempt > 1 else {}
+            log.log("AttemptStarted", "another attempt", category="test", data=data)
 
     def _let_go(self) -> None:
         """End what the test has left open."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import stat
 
+from .masking import Masking
 from .system import System
 
 TO_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
 
 
 def write_whole(path: str, content: bytes) -> None:
-    """Write a file, or leave the old one. Raises OSError.
+    """Write a document, masked, or leave the old one. Raises OSError.
 
     It is not synced: a test bundle that is worth keeping is made durable when its run is sealed.
     """
+    content = Masking.masker.line(content)
     temporary = f"{path}.{System.process()}-{System.thread()}.tmp"
     try:
         descriptor = System.open(temporary, TO_WRITE, 0o666)

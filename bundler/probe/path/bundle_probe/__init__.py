@@ -5,7 +5,8 @@ events to the log of the run and changes nothing else: no output, no exit code, 
 
     entry.py      the hook by which it begins
     settings.py   what it was told, and taking that out of the environment again
-    text.py       JSON, cutting, seeds
+    masking/      secrets: which they are, and putting marks in their place
+    text.py       masking, JSON, cutting, seeds
     log.py        the log: one descriptor, one write a line, disarmed by its first failure
     recorder.py   what the hooks share: log, session, seeds, an event to a line
     session.py    one session: its start, its warnings, its end

@@ -16,7 +16,8 @@ import sys
 
 import pytest
 
-from .text import Seeds, shown, test_id
+from . import masking
+from .text import SECRETS, Seeds, shown, test_id
 
 _NAME = "bundle"
 _MARK = "bundle(subsystem, invariant): the part under test, and what has to hold, for its bundle"
@@ -57,8 +58,11 @@ class TestBundles:
 
     def pytest_collection_finish(self, session):
         """Load the writer before a test can patch anything, if a test asks for it."""
-        if any(_NAME in getattr(item, "fixturenames", ()) for item in session.items):
-            load_writer()
+        try:
+            if any(_NAME in getattr(item, "fixturenames", ()) for item in session.items):
+                load_writer()
+        except Exception:
+            return  # the test that asks for it will meet it and say it
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_call(self, item):
@@ -71,12 +75,11 @@ class TestBundles:
 
     def pytest_exception_interact(self, node, call, report):
         """Remember what broke a test."""
-        if node.nodeid in self._open:
-            error = call.excinfo.value
-            kind = "exception" if report.when == "call" else f"{report.when}_error"
-            if report.when == "call" and isinstance(error, _ASSERTIONS):
-                kind = "assertion_failure"
-            self._broken[node.nodeid] = kind, f"{type(error).__name__}: {shown(error)}"
+        try:
+            if node.nodeid in self._open:
+                self._broken[node.nodeid] = _what_broke(call.excinfo.value, report.when)
+        except Exception as error:  # an exception whose own parts raise is one all the same
+            self._broken[node.nodeid] = "exception", type(error).__name__
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_keyboard_interrupt(self):
@@ -96,6 +99,7 @@ class TestBundles:
             os.path.join(self._base(request), fixture.slug(known), f"{seed:016x}"),
             replay_command=f"bundle run --seed {self._root_seed:016x} -- {command}",
             started_ns=attempts.started_ns(item.nodeid) if attempts is not None else None,
+            attempt=attempts.number(item.nodeid) if attempts is not None else 1,
         )
 
     def _base(self, request):
@@ -137,6 +141,9 @@ def load_writer():
         module = importlib.util.module_from_spec(found)
         sys.modules[name] = module
         found.loader.exec_module(module)
+    if SECRETS.masker is masking.OFF and "BUNDLE_NO_REDACT" not in os.environ:
+        SECRETS.learn(dict(os.environ), ())  # nothing is recorded; what a test writes is masked
+    importlib.import_module(f"{name}.masking").Masking.masker = SECRETS.masker
     return importlib.import_module(f"{name}.fixture")
 
 
@@ -144,6 +151,13 @@ def _fail_at(file, line, words):
     """Fail where the check stands, so that this is what the report and the summary name."""
     error = pytest.fail.Exception(words, pytrace=False)
     exec(compile("\n" * (line - 1) + "raise error", file, "exec"), {"error": error})
+
+
+def _what_broke(error, when):
+    kind = "exception" if when == "call" else f"{when}_error"
+    if when == "call" and isinstance(error, _ASSERTIONS):
+        kind = "assertion_failure"
+    return kind, f"{type(error).__name__}: {shown(error)}"
 
 
 def _about(item):

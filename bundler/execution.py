@@ -321,4 +321,5 @@ def _what_went_wrong(error: Exception) -> str:
 def _reason(error: OSError | BundleError) -> str:
     if isinstance(error, BundleError):
         return error.message
-    return f"{error.filename or 'the store'}: {error.strerror}"
+    # A lock that is refused is an OSError without a number.
+    return f"{error.filename or 'the store'}: {error.strerror or error}"

@@ -191,6 +191,7 @@ test('dies', async () => {
   await new Promise((r) => setTimeout(r, 1500));
   process.kill(process.ppid, 'SIGKILL');
   await new Promise((r) => setTimeout(r, 500));
+  process.kill(process.pid, 'SIGKILL');  // a worker without its parent asks for it for ever
 });
 """,
     },

@@ -87,6 +87,7 @@ class Shim:
         for name in (*BY_PATH, *BY_DESCRIPTOR):
             self.guard(os, name)
         self.guard(io, "open")
+        self.guard(fcntl, "flock")
 
 
 def cut_power(root: str) -> None:

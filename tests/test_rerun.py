@@ -351,10 +351,10 @@ def test_the_probe_is_handed_ids_to_match_and_nothing_to_run() -> None:
         "order": ["t.py::b"],
     }
     assert selection_document(plan(State(), saw()))["order"] is None
-    more = {"restore": {"t.py::b": {"python": "state"}}, "random_seeds": {"randomly": "7"}}
-    document = selection_document(plan(State(), saw()), **more)
-    assert {name: document[name] for name in more} == more
-    assert not more.keys() & selection_document(plan(State(), saw()), restore={}).keys()
+    states, seeds = {"t.py::b": {"python": "state"}}, {"randomly": "7"}
+    document = selection_document(plan(State(), saw()), restore=states, random_seeds=seeds)
+    assert (document["restore"], document["random_seeds"]) == (states, seeds)
+    assert "restore" not in selection_document(plan(State(), saw()), restore={})
 
 
 def test_the_orders_are_named_as_people_name_them() -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from recording import measure, suite
 
 SECRETS = (0, 30, 300)
-LENGTHS = (40, 20, 32, 24, 36, 64, 12)
+LENGTHS = (40, 20, 32, 24, 36, 64, 40, 93, 48, 12)
 HEX = "0123456789abcdef"
 LOUD = '''
 import random
@@ -46,7 +46,7 @@ def test_prints(number):
 
 
 def environment(secrets: int, store: Path) -> dict[str, str]:
-    """An environment with so many secrets of ordinary lengths, one in seven of them short."""
+    """An environment with so many secrets of ordinary lengths, one in ten of them short."""
     chance = random.Random(secrets)
     letters = string.ascii_letters + string.digits
     values = {

@@ -34,6 +34,7 @@ EVENTS = "events.ndjson"
 DOCUMENT_LEVEL = "TRACE"
 """At which the reader of test bundles names their documents."""
 
+MOST_OPEN = 100
 _READ_BYTES = 256 * 1024
 _MOST_THREADS = 10_000
 _RANKS = {level: rank for rank, level in enumerate(LEVELS)}
@@ -307,12 +308,15 @@ def _lines(files: Mapping[str, bytes], name: str, problems: list[str] | None) ->
 def _merged(
     sources: Sequence[tuple[int, Callable[[], Iterator[OwnEvent]]]],
 ) -> Iterator[OwnEvent]:
-    """Merge streams by time; each is begun when its start is reached, so few are open at once."""
+    """Merge streams by time; each is begun when its start is reached, so few are open at once.
+
+    Where more than `MOST_OPEN` would be, the others wait until one has ended.
+    """
     waiting = sorted(sources, key=lambda one: one[0])[::-1]
     heap: list[tuple[int, int, OwnEvent, Iterator[OwnEvent]]] = []
     numbers = itertools.count()
     while waiting or heap:
-        while waiting and (not heap or waiting[-1][0] <= heap[0][0]):
+        while waiting and len(heap) < MOST_OPEN and (not heap or waiting[-1][0] <= heap[0][0]):
             events = waiting.pop()[1]()
             if (first := next(events, None)) is not None:
                 heapq.heappush(heap, (first.ts_us, next(numbers), first, events))

@@ -237,6 +237,17 @@ def test_few_bundles_are_open_at_once() -> None:
     assert (files.now, files.most) == (0, 1)
 
 
+def test_of_bundles_without_number_few_are_open_at_once() -> None:
+    made = recording()
+    files = Counting()
+    for number in range(500):
+        lines = logged("A", 0, f"t{number}") + logged("B", 1, f"t{number}")
+        files[f"tests/t{number}/{SEED:016x}/events.ndjson"] = lines
+    made.files = files
+    assert len(said(made)) == 1000
+    assert (files.now, files.most) == (0, 100)
+
+
 # --- bundle replay -------------------------------------------------------------------------------
 
 

@@ -36,6 +36,8 @@ NAME = "asupersync's test bundles"
 
 _FOLDER = "test/"
 _CHUNK = 256 * 1024
+_LARGE = 256 * 1024
+"""A bundle over so many bytes is read twice rather than kept: there may be many."""
 
 
 def recognises(head: bytes) -> bool:
@@ -60,13 +62,18 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
         raise NotARecording(f"{where} holds no test bundle of asupersync")
     for bundle in bundles:
         load(bundle, members)
+        if sum(map(members.size, bundle.names)) > _LARGE:
+            bundle.forget()
     translation = Translation(source, where=where, format=FORMAT, runner=FORMAT, files=members)
     translation.source["layout"] = sorted({bundle.layout for bundle in bundles})
     translation.run_started(started_at=_started_at(bundles, members), seed=_common_seed(bundles))
     session = translation.session_started(FORMAT)
     tests = BundleTranslation(translation, members, session)
     for bundle in bundles:
+        if bundle.forgotten:
+            load(bundle, members)
         tests.take(bundle)
+        bundle.forget()
     translation.session_finished(session, ts_us=tests.last_us)
     translation.problems += [problem for bundle in bundles for problem in bundle.problems]
     return translation.finished(duration_us=tests.last_us)

@@ -77,6 +77,13 @@ class TestBundle:
     failed: tuple[AssertionRecord, ...] = ()
     environment: EnvironmentMetadata | None = None
     problems: list[str] = field(default_factory=list)
+    forgotten: bool = False
+
+    def forget(self) -> None:
+        """Let go of what its documents say, but for who the test is and whether it passed."""
+        self.manifest = self.summary = self.environment = None
+        self.failed = ()
+        self.forgotten = True
 
     @property
     def where(self) -> str:
@@ -126,6 +133,8 @@ def find_bundles(members: Members) -> Iterator[TestBundle]:
 
 def load(bundle: TestBundle, members: Members) -> None:
     """Read the documents of a bundle, and decide who the test is and whether it passed."""
+    bundle.problems.clear()
+    bundle.forgotten = False
     _Loader(bundle, members).load()
 
 

@@ -218,3 +218,22 @@ def test_json_means_the_same_and_is_ascii(text: str) -> None:
 def test_bytes_that_are_no_text_are_shown_wherever_a_line_is_broken() -> None:
     long = b"\xff" * (MAX_LINE_BYTES + 1)
     assert "".join(plain(long, b"\xfe\n", b"\xfd")) == r"\xff" * len(long) + r"\xfe\xfd"
+
+
+def test_a_colour_that_ends_in_a_zero_is_none_that_resets() -> None:
+    assert coloured(b"\x1b[1;0m\x1b[48;5;0ma\nb") == [
+        "\x1b[1;0m\x1b[48;5;0ma\x1b[0m",
+        "\x1b[48;5;0mb\x1b[0m",
+    ]
+    assert coloured(b"\x1b[38;2;1;2;0ma\nb")[1] == "\x1b[38;2;1;2;0mb\x1b[0m"
+
+
+def test_a_character_is_shown_by_two_digits_or_by_four() -> None:
+    assert one_line("\xff\u0100".replace("\xff", "\x9f")) == "\\x9f\u0100"
+    assert one_line("\u2066") == r"\u2066"
+
+
+def test_a_text_has_the_lines_that_it_has() -> None:
+    assert list(text_lines("a\n\nb\n", colour=False)) == ["a", "", "b"]
+    assert list(text_lines("a", colour=False)) == ["a"]
+    assert list(text_lines("\n", colour=False)) == [""]

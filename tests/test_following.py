@@ -198,7 +198,7 @@ def test_nobody_is_followed_who_nobody_wants(tmp_path: Path) -> None:
 def followed(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
     here = place(tmp_path)
     return subprocess.Popen(
-        [*BUNDLE, "replay", str(tmp_path / "run"), "--events", "--follow", *words],
+        [*BUNDLE, "replay", "--events", "--follow", str(tmp_path / "run"), *words],
         cwd=here.project,
         env=here.environment(),
         stdout=subprocess.PIPE,
@@ -220,6 +220,17 @@ def test_the_program_follows_and_ends_with_the_run(tmp_path: Path) -> None:
     shown = [json.loads(one)["event"] for one in (first + out).splitlines()]
     assert shown == ["One", "Two"]
     assert (program.returncode, err) == (0, b"")
+
+
+def test_times_count_from_the_start_of_a_test_that_had_not_begun(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", [DRAIN])
+    program = followed(tmp_path, DRAIN)
+    time.sleep(1)
+    with run.test(DRAIN) as harness:
+        harness.log("One")
+    run.end()
+    out, _ = program.communicate(timeout=30)
+    assert 0 < float(out[1:12]) < 0.5
 
 
 def test_ctrl_c_ends_it_with_whole_lines_and_nothing_else(tmp_path: Path) -> None:

@@ -60,11 +60,11 @@ def ways(directory: Path) -> dict[str, Callable[[], object]]:
 
 
 def measure(way: Callable[[], object], events: int) -> float:
-    """Microseconds an event."""
-    began = time.perf_counter()
+    """Microseconds of processor time an event, which a busy machine disturbs less."""
+    began = time.process_time()
     for _ in range(events):
         way()
-    return (time.perf_counter() - began) / events * 1e6
+    return (time.process_time() - began) / events * 1e6
 
 
 def main() -> int:

@@ -22,15 +22,17 @@ from pathlib import Path
 from recording import measure, suite
 
 SECRETS = (0, 30, 300)
-LENGTHS = (40, 20, 32, 24, 36, 64, 12)
+LENGTHS = (40, 20, 32, 24, 36, 64, 40, 93, 48, 12)
 HEX = "0123456789abcdef"
 LOUD = '''
 import random
 
 import pytest
 
-WORDS = """INFO DEBUG worker connection established request finished in ms status user id path for
-/api/v1/items test_module.function returned None error retry attempt queue size handler the and""".split()
+WORDS = """
+INFO DEBUG worker connection established request finished in ms status user id path for
+/api/v1/items test_module.function returned None error retry attempt queue size handler the and
+""".split()
 
 
 @pytest.mark.parametrize("number", range({tests}))
@@ -38,12 +40,13 @@ def test_prints(number):
     chance = random.Random(number)
     some = [" ".join(chance.choices(WORDS, k=10)) for _ in range(100)]
     for line in range({lines}):
-        print(f"2026-11-22 06:{{line % 60:02}}:00,{{line % 1000:03}} {{some[line % 100]}} {{line:#x}}")
+        time = f"06:{{line % 60:02}}:00,{{line % 1000:03}}"
+        print(f"2026-11-22 {{time}} {{some[line % 100]}} {{line:#x}}")
 '''
 
 
 def environment(secrets: int, store: Path) -> dict[str, str]:
-    """An environment with so many secrets of ordinary lengths, one in seven of them short."""
+    """An environment with so many secrets of ordinary lengths, one in ten of them short."""
     chance = random.Random(secrets)
     letters = string.ascii_letters + string.digits
     values = {

@@ -465,10 +465,12 @@ def member_of(recording: Recording, name: str) -> str | None:
 
 
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
-    """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    """Write a file of a recording, durably; one that may be too large for memory is streamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("xb") as target, opened(files, name) as source:
         shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
 
 
 def pack(path: Path, target: Target) -> RunManifest:

@@ -39,11 +39,21 @@ def _notice_interrupts() -> None:
     """Remember Ctrl-C: a library that is hit by it may raise an error of its own in its place."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupted)
+        sys.unraisablehook = _interrupt_again
 
 
 def _interrupted(number: int, _frame: FrameType | None) -> None:
     _interrupts.append(number)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(told: sys.UnraisableHookArgs) -> None:
+    """Interrupt once more, a moment later, where Ctrl-C hit what cannot raise: an object's end."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+    elif sys.platform != "win32":
+        signal.signal(signal.SIGALRM, _interrupted)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
 
 
 def _fill_closed_streams() -> None:

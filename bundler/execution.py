@@ -270,9 +270,14 @@ def _why_plain(execution: Execution) -> str | None:
     """Why nothing of the tests was seen, and what to do; None where that is as it should be."""
     argv = execution.request.argv
     why = pytest_runner.why_unreached(argv, execution.output_tail)
-    script = None if why else javascript.script_of(argv, execution.request.cwd)
-    if script is None or runner_of(script) is None:
+    if why is not None:
         return why
+    runner = runner_of(argv)
+    if runner is not None:
+        return f"{runner.NAME} told of no test: it watches, or was asked for something else"
+    script = javascript.script_of(argv, execution.request.cwd)
+    if script is None or runner_of(script) is None:
+        return None
     words = one_line(shlex.join(script))
     return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
 
@@ -304,4 +309,5 @@ def _tail(recording: Recorder) -> str:
 def _reason(error: OSError | BundleError) -> str:
     if isinstance(error, BundleError):
         return error.message
-    return f"{error.filename or 'the store'}: {error.strerror}"
+    # A lock that is refused is an OSError without a number.
+    return f"{error.filename or 'the store'}: {error.strerror or error}"

@@ -345,7 +345,11 @@ class Recorder:
 
     def _mask_names(self) -> int:
         """Mask the names of what the tests left, before they are made safe in another way."""
-        return mask_names(self.live.directory, self.live.masker, self._ours)
+        try:
+            return mask_names(self.live.directory, self.live.masker, self._ours)
+        except OSError:
+            self._look_at_artifacts()  # a tree that is too deep for any path has to go first
+            return mask_names(self.live.directory, self.live.masker, self._ours)
 
     def _mask_files(self, names: int) -> None:
         """Mask what the tests left; where something packed holds a secret, say so."""

@@ -26,8 +26,8 @@ failure takes.
 | the same failure every time after other tests, and never alone | `order_dependent` |
 | the same failure sometimes, on one and the same rung | `flaky` |
 | only ever other failures | `fails_differently` |
-| it ran and never failed | `not_reproduced` |
-| no rung could be executed: it is gone, is not collected, no time was left | `could_not_run` |
+| it ran on every rung that could be executed, and never failed | `not_reproduced` |
+| none could be executed (it is gone, is not collected), or not all in the time | `could_not_run` |
 
 `ladder` is a generator: it yields the next trial, and is sent what was seen. Whoever carries it out
 throws `BudgetSpent` into it where the time is over; it then concludes from what it has.
@@ -364,6 +364,9 @@ class _Climb:
         differed = [trial.rung for trial, sight in ran if sight.seen is Seen.DIFFERENT]
         if differed:
             return ReproVerdict.FAILS_DIFFERENTLY, differed[-1]
+        executed = {trial.rung for trial, _ in ran}
+        if self.budget_spent and executed != {rung for rung, _ in rungs_of(self.target)}:
+            return ReproVerdict.COULD_NOT_RUN, None
         return ReproVerdict.NOT_REPRODUCED, ran[-1][0].rung
 
     def alone_was_not_executed(self) -> bool:

@@ -64,6 +64,7 @@ def document(report: Report) -> dict[str, Any]:
         "applied": kit.taken.sets,
         "hash_seed": hash_seed_of(report.bench),
         "notes": report.bench.notes,
+        "stopped": report.bench.stopped,
         "environment": [one.to_document() for one in report.differences],
         "tests": [_document(report, *one) for one in report.concluded],
     }
@@ -155,10 +156,17 @@ def _sentence(conclusion: Conclusion) -> str:
         case ReproVerdict.FAILS_DIFFERENTLY:
             return f"it fails {where}, but not as recorded:"
         case ReproVerdict.NOT_REPRODUCED:
-            return f"no failure in {len(conclusion.ran)} executions"
+            return f"no failure in {_executions(conclusion)}"
         case ReproVerdict.COULD_NOT_RUN:
             sight = conclusion.last(Seen.NOTHING, Seen.GONE)
-            return sight.why if sight else "the time was spent before it could be executed"
+            if conclusion.ran:
+                return f"no failure in {_executions(conclusion)}, and no time for the others"
+            return sight.why if sight else "there was no time to execute it"
+
+
+def _executions(conclusion: Conclusion) -> str:
+    count = len(conclusion.ran)
+    return "1 execution" if count == 1 else f"{count} executions"
 
 
 def _after_others(conclusion: Conclusion) -> str:
@@ -168,7 +176,7 @@ def _after_others(conclusion: Conclusion) -> str:
     alone = [sight.seen for trial, sight in conclusion.ran if not trial.before]
     words = f"the same failure after {tests}, {after.count(Seen.SAME)} of {len(after)}"
     words += f"; never alone, {alone.count(Seen.SAME)} of {len(alone)}"
-    return f"{words}:" if conclusion.minimal else f"{words} (a smaller set may do: time is up):"
+    return f"{words}:" if conclusion.minimal else f"{words} (a smaller set may do):"
 
 
 def _lines(report: Report, original: Original, conclusion: Conclusion, look: Look) -> Iterator[str]:
@@ -190,7 +198,8 @@ def _lines(report: Report, original: Original, conclusion: Conclusion, look: Loo
         yield f"  here:      {_clipped(sight.why)}"
     yield from _rungs_without_answer(conclusion)
     if conclusion.budget_spent:
-        yield "  the budget was spent before everything was tried (--budget)"
+        why = "it was stopped" if report.bench.stopped else "the budget (--budget) was spent"
+        yield f"  {why} before everything was tried"
     parting = _parting(report, original, conclusion)
     if parting is not None and not _parts_at_the_end(parting):
         yield "  where the executions part:"

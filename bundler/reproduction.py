@@ -22,7 +22,7 @@ from bundler.generators import random_seeds
 from bundler.manifest import encode_document
 from bundler.recorder import SELECTION, Recorded, Request
 from bundler.recording import Recording
-from bundler.repro import BudgetSpent, Chance, Conclusion, Rung, Seen, Sight, Trial, ladder
+from bundler.repro import BudgetSpent, Chance, Climb, Conclusion, Rung, Seen, Sight, Trial, ladder
 from bundler.repro_progress import progress_lines
 from bundler.rerunning import Start
 from bundler.runners import pytest as pytest_runner
@@ -62,6 +62,7 @@ class Bench:
     root: Path | None = None
     durations_us: list[int] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    stopped: bool = False
 
     @property
     def is_pytest(self) -> bool:
@@ -75,7 +76,10 @@ class Bench:
 
 
 def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) -> Conclusion:
-    """Climb the ladder for one failure until there is a verdict or the clock says `deadline_s`."""
+    """Climb the ladder for one failure until there is a verdict or the clock says `deadline_s`.
+
+    Ctrl-C ends it with what is known until then, and `bench.stopped` says so.
+    """
     climb = ladder(original.target, repeat, chances(bench, original))
     trial, before = next(climb), None
     while True:
@@ -90,6 +94,18 @@ def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) 
         except StopIteration as end:
             conclusion: Conclusion = end.value
             return conclusion
+        except KeyboardInterrupt:
+            bench.stopped = True
+            return _concluded(climb)
+
+
+def _concluded(climb: Climb) -> Conclusion:
+    try:
+        climb.throw(BudgetSpent())
+    except StopIteration as end:
+        conclusion: Conclusion = end.value
+        return conclusion
+    raise AssertionError("the ladder went on without time")
 
 
 def chances(bench: Bench, original: Original) -> Iterator[Chance]:

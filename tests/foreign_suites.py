@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from pathlib import Path
 from command_line import Place
 
 NODE = Path(os.environ.get("BUNDLE_TEST_NODE", Path(__file__).parent / "node"))
+PYTHONS = os.environ.get("BUNDLE_TEST_PYTHONS", "").split(os.pathsep)
+"""More Pythons to try unittest with; else those on the path."""
+
 REQUIRED = os.environ.get("BUNDLE_TEST_REQUIRE", "").replace(",", " ").split()
 
 
@@ -187,6 +191,7 @@ test('dies', async () => {
   await new Promise((r) => setTimeout(r, 1500));
   process.kill(process.ppid, 'SIGKILL');
   await new Promise((r) => setTimeout(r, 500));
+  process.kill(process.pid, 'SIGKILL');  // a worker without its parent asks for it for ever
 });
 """,
     },
@@ -433,5 +438,19 @@ class A(unittest.TestCase):
     },
 }
 """Tests that are called oddly, fail oddly, and look around them; and how many there are."""
+
+
+def other_pythons() -> list[str]:
+    """Every Python from 3.9 on that is known, but this one."""
+    on_path = [shutil.which(f"python3.{minor}") for minor in range(9, 15)]
+    here = f"python3.{sys.version_info.minor}"
+    found = PYTHONS if PYTHONS[0] else [one for one in on_path if one and _starts(one)]
+    return [one for one in found if not one.endswith(here)]
+
+
+def _starts(python: str) -> bool:
+    """Whether it is a Python, and not a stand-in for one that is not here."""
+    return subprocess.run([python, "-c", ""], capture_output=True).returncode == 0
+
 
 SUITES = (JEST, VITEST, NODE_TEST, RSPEC, UNITTEST)

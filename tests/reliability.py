@@ -9,12 +9,12 @@ from typing import Any
 
 MEASURED = Path(__file__).parent / "fixtures" / "reliability"
 UPDATE = "BUNDLE_UPDATE_RELIABILITY"
-_UPDATES = bool(os.environ.get(UPDATE))
+UPDATES = bool(os.environ.get(UPDATE))
 
 
 def note(name: str, measured: dict[str, Any]) -> None:
     """Keep what was measured under a name, where this run was asked to."""
-    if _UPDATES:
+    if UPDATES:
         MEASURED.mkdir(exist_ok=True)
         text = json.dumps(measured, indent=1, sort_keys=True)
         (MEASURED / f"{name}.json").write_text(text + "\n", encoding="utf-8")

@@ -116,11 +116,30 @@ def test_pack_redact_masks_what_others_recorded(unmasked: Place) -> None:
     assert redaction.masked["$API_TOKEN"] > 50
 
 
-def test_a_rerun_here_puts_the_value_back(masked: Place) -> None:
+def test_a_rerun_without_the_variable_says_what_to_type(masked: Place) -> None:
     lost = masked.bundle("rerun")
     assert lost.code == 2
     assert "had a secret in it that is not known here: --ignore=***$API_TOKEN***" in lost.stderr
     assert "Type it: `bundle run -R " in lost.stderr
+
+
+def test_a_rerun_here_puts_the_value_back(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", "import os, sys\ndef test_fails(): print(sys.argv[-1]); assert 0\n")
+    here.bundle("run", "--", *PYTEST, f"--ignore={CANARY}", **SECRETS)
+    again = here.bundle("rerun", **SECRETS)
+    assert again.code == 1
+    assert f"--ignore={CANARY}" in again.stdout
+    assert here.latest().manifest.command.argv[-1] == "--ignore=***$API_TOKEN***"
+
+
+def test_a_value_that_was_only_in_the_command_is_never_run_as_its_mark(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", "def test_fails(): assert 0\n")
+    here.bundle("run", "--", "env", "SOME_TOKEN=only-in-the-command", *PYTEST)
+    again = here.bundle("rerun")
+    assert again.code == 2
+    assert "not known here: SOME_TOKEN=***" in again.stderr
 
 
 def outputs(here: Place) -> dict[str, bytes]:
@@ -184,6 +203,16 @@ def log_of(here: Place) -> bytes:
     logs = list(here.store.rglob("*/test_it.py")) or list(here.store.glob("*/*/events.ndjson"))
     started = b"".join(log.read_bytes() for log in logs)
     return started if b'"TestStarted","test_id":"test_it.py::test_waits"' in started else b""
+
+
+def test_what_a_module_puts_into_the_environment_is_masked_in_what_tests_print(
+    tmp_path: Path,
+) -> None:
+    here = place(tmp_path)
+    load = f"import os\nos.environ['LATE_TOKEN'] = {CANARY!r}\n"
+    here.file("test_it.py", load + "def test_prints(): print(os.environ['LATE_TOKEN'])\n")
+    assert here.bundle("run", "--", *PYTEST).code == 0
+    assert leaks(here.store) == []
 
 
 def test_what_the_wrapper_notes_is_masked(tmp_path: Path) -> None:

@@ -202,6 +202,9 @@ open("CON", "w").write("con")
 open(b"\\xff.txt", "w").write("ff")
 open("Case", "w").write("1"); open("case", "w").write("2")
 os.makedirs("fine/deep"); open("fine/deep/plain.txt", "w").write("plain")
+open("sparse", "wb").truncate(1 << 40)
+for _ in range(100):
+    os.mkdir("d" * 60); os.chdir("d" * 60)
 """
 
 
@@ -216,9 +219,9 @@ def test_what_a_suite_drops_is_in_its_run_and_what_changed_is_said(tmp_path: Pat
     ended = here.bundle("run", "--", sys.executable, "drop.py")
     assert ended.code == 0
     [line] = [line for line in ended.stderr.splitlines() if "renamed or removed" in line]
-    assert line.startswith("bundle: 5 files that the tests left had to be renamed or removed: ")
+    assert line.startswith("bundle: 7 files that the tests left had to be renamed or removed: ")
     assert "'CON' has a name that is reserved on Windows, now 'CON-" in line
-    assert line.endswith("; 2 more")
+    assert line.endswith("; 4 more")
     run = here.latest()
     assert verify(run) == []
     kept = files(run)
@@ -226,8 +229,9 @@ def test_what_a_suite_drops_is_in_its_run_and_what_changed_is_said(tmp_path: Pat
     assert sorted(kept.values()) == sorted([b"con", b"ff", b"1", b"2", b"plain"])
     [warning] = run.results.warnings
     assert warning["warning"] == "ArtifactsChanged"
+    deep = "/".join(["d" * 60] * 12)
     assert {one["name"] for one in warning["artifacts"]} == {
-        *("CON", "case", "link", "pipe", "\\xff.txt"),
+        *("CON", "case", "link", "pipe", "\\xff.txt", "sparse", deep),
     }
     packed = tmp_path / "run.zip"
     assert here.bundle("pack", "-o", str(packed)).code == 0

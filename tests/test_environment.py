@@ -211,7 +211,7 @@ def test_no_secret_of_the_environment_is_in_the_document(repository: Path) -> No
 
 def test_the_document_says_where_this_is(repository: Path) -> None:
     document = collect(ENV, repository)
-    assert document["format"] == {"major": 1, "minor": 0}
+    assert document["format"] == {"major": 1, "minor": 1}
     assert document["recorder"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert document["platform"]["os"] in {"Linux", "Darwin", "Windows"}
     assert document["cpu"]["count"] == os.cpu_count()

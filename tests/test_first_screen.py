@@ -210,3 +210,26 @@ cli.main()
 """
     ended = here.run([sys.executable, "-c", code])
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@needs_shell
+def test_an_interrupt_that_hits_the_end_of_an_object_is_not_lost(here: Place) -> None:
+    code = """
+import os, signal
+from bundler import cli
+
+class Ending:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000): pass
+
+def interrupted(words, ui):
+    ending = Ending()
+    del ending
+    while True: pass
+
+cli._command = interrupted
+cli.main()
+"""
+    ended = here.run([sys.executable, "-c", code])
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")

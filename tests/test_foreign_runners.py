@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from command_line import Ended, Place
 from command_line import place as new_place
-from foreign_suites import ODD, SUITES, Suite
+from foreign_suites import ODD, SUITES, UNITTEST, Suite, other_pythons
 
 from bundler import reporters, runners
 from bundler.runners import Invocation
@@ -175,6 +175,26 @@ def test_odd_names_and_odd_failures_are_recorded_all_the_same(place: Place, suit
     passed = [one.test_id for one in tests if one.verdict == "passed"]
     assert any("environment" in one for one in passed)
     assert len(passed) == 2
+
+
+@SLOW
+def test_unittest_under_other_pythons(tmp_path: Path) -> None:
+    pythons = other_pythons()
+    if not pythons:
+        pytest.skip("no other Python is here, and BUNDLE_TEST_PYTHONS names none")
+    for number, python in enumerate(pythons):
+        (tmp_path / str(number)).mkdir()
+        place = new_place(tmp_path / str(number))
+        UNITTEST.lay_out(place)
+        command = (python, *UNITTEST.command[1:])
+        plain = place.run(command)
+        ended = place.bundle("run", "--", *command)
+        assert ended.code == plain.code == 1, python
+        assert UNITTEST.shown(ended.stdout) == UNITTEST.shown(plain.stdout), python
+        assert UNITTEST.shown(ended.stderr) == UNITTEST.shown(plain.stderr), python
+        assert place.verdicts() == UNITTEST.verdicts, python
+        assert place.bundle("rerun").code == 1, python
+        assert ran(place) == {one for one in UNITTEST.again if not one.endswith("test_b")}, python
 
 
 def with_reporter(place: Place, suite: Suite, told: str) -> Ended:

@@ -93,9 +93,12 @@ def not_started(nextest: Nextest) -> Made:
 
 def paused(nextest: Nextest) -> Made:
     process = nextest.start("run", "-E", "test(leaks) + test(takes)")
+    assert process.stderr is not None
+    while b"Starting" not in process.stderr.readline():
+        assert process.poll() is None
     for number in (signal.SIGTSTP, signal.SIGCONT):
-        time.sleep(0.4)
         process.send_signal(number)
+        time.sleep(0.4)
     said, _ = process.communicate(timeout=60)
     return Made(nextest.exported(), said)
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from bundler.redaction import redact_argv, redact_words, strip_userinfo
+from bundler.redaction import (
+    masked_command,
+    redact_argv,
+    redact_words,
+    restored,
+    strip_userinfo,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +93,38 @@ def test_a_long_text_is_redacted_in_reasonable_time() -> None:
     assert redact_words("'" * 99_999).startswith("''")
     assert strip_userinfo("://" * 99_999).startswith("://")
     assert strip_userinfo("a" * 999_999) == "a" * 999_999
+
+
+HERE = {"API_TOKEN": "kX7-canary_9QzR4mW2"}
+
+
+def test_what_stands_in_a_variable_is_marked_and_can_be_put_back() -> None:
+    argv = ["tool", "--api-token", "kX7-canary_9QzR4mW2", "--url=http://h/kX7-canary_9QzR4mW2/x"]
+    recorded, _ = masked_command(argv, HERE)
+    assert recorded == [
+        "tool",
+        "--api-token",
+        "***$API_TOKEN***",
+        "--url=http://h/***$API_TOKEN***/x",
+    ]
+    assert restored(recorded, HERE) == (argv, None)
+    assert restored(recorded, {})[1] == "***$API_TOKEN***"
+
+
+@pytest.mark.parametrize(
+    "word", ["***", "--token=***", "https://***@host/x", "sh -c 'x --token ***'", "***option***"]
+)
+def test_what_is_lost_is_named(word: str) -> None:
+    assert restored(["tool", word], HERE)[1] == word
+
+
+@pytest.mark.parametrize("word", ["tests/***/x", "a***b", "**", "-k x**y"])
+def test_stars_of_the_user_s_own_are_no_marks(word: str) -> None:
+    assert restored(["tool", word], HERE) == (["tool", word], None)
+
+
+def test_the_value_of_an_option_is_masked_wherever_else_it_stands() -> None:
+    argv = ["tool", "--token", "only-in-the-command", "--log=only-in-the-command.log"]
+    recorded, masker = masked_command(argv, {})
+    assert recorded == ["tool", "--token", "***", "--log=***option***.log"]
+    assert masker.text("said only-in-the-command") == "said ***option***"

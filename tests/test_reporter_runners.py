@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from command_line import place as new_place
 
 from bundler import runners
 from bundler.results import Results
@@ -305,3 +306,14 @@ def test_what_npm_starts_is_named(
     (tmp_path / "package.json").write_text(json.dumps({"scripts": {"test": script}}))
     found = javascript.script_of(command.split(), tmp_path)
     assert (None if found is None else " ".join(found)) == expected
+
+
+def test_a_run_that_told_of_no_test_says_what_to_do(tmp_path: Path) -> None:
+    place = new_place(tmp_path)
+    place.file("package.json", '{"scripts": {"test": "jest --ci"}}')
+    for name in ("npm", "jest"):
+        place.file(name, "#!/bin/sh\nexit 0\n").chmod(0o755)
+    ended = place.bundle("run", "--", "./npm", "test")
+    assert "`bundle run -- npx jest --ci` records each of its tests" in ended.stderr
+    ended = place.bundle("run", "--", "./jest", "--watch")
+    assert "jest told of no test: it watches" in ended.stderr

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -208,3 +211,45 @@ def test_the_plain_line_works_where_the_command_was_started(here: Place) -> None
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     by_hand = here.run([*inside, "sh", "-c", test["plain_command"]], PATH=path)
     assert "1 failed" in by_hand.stdout, test["plain_command"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent to a POSIX process group")
+def test_ctrl_c_ends_it_with_what_is_known_and_leaves_nothing_behind(here: Place) -> None:
+    suite = "import os, time\nfrom pathlib import Path\nLIST = []\n"
+    suite += "def test_polluter(): LIST.append(1)\n"
+    suite += "def test_victim():\n    if 'AGAIN' in os.environ and LIST:\n"
+    suite += "        Path('reached').touch()\n        time.sleep(60)\n    assert not LIST\n"
+    recorded(here, suite)
+    (here.project / "scratch").mkdir()
+    environment = here.environment(AGAIN="1", TMPDIR=str(here.project / "scratch"))
+    child = subprocess.Popen(
+        [*BUNDLE, "repro", "--json"],
+        cwd=here.project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell without job control starts what it puts aside with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not (here.project / "reached").exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    stdout, stderr = child.communicate(timeout=30)
+    told = json.loads(stdout)
+    assert (child.returncode, told["stopped"]) == (130, True)
+    [test] = told["tests"]
+    assert (test["verdict"], test["runs"]) == ("could_not_run", 1)
+    assert b"stopped; this is what is known" in stderr
+    assert list((here.project / "scratch").glob("bundle-repro-*")) == []
+
+
+def test_where_there_was_no_time_for_every_rung_nothing_is_called_not_reproduced(
+    here: Place,
+) -> None:
+    suite = "import time\nLIST = []\ndef test_polluter(): time.sleep(4); LIST.append(1)\n"
+    recorded(here, suite + "def test_victim(): assert not LIST\n")
+    told = here.bundle("repro", "--budget", "5")
+    assert told.code == 2, told.stderr
+    assert told.stdout.startswith("COULD NOT RUN")
+    assert "no failure in 1 execution, and no time for the others" in told.stdout

@@ -340,3 +340,13 @@ def test_runs_that_are_each_others_parents_end() -> None:
     runs = [replace(run, parent_run_id=f"r{9 - run.sequence}") for run in one_a_day(10)]
     runs[0] = replace(runs[0], parent_run_id="r0")
     assert len(plan(runs, Policy(keep_runs=5), NOW).keep) >= 5
+
+
+def test_the_defaults_are_those_that_the_documentation_names() -> None:
+    assert Policy() == Policy(keep_runs=100, keep_bytes=1_000_000_000, keep_days=30)
+    assert DAY_US == 24 * 60 * 60 * 1_000_000
+    assert [reason.value for reason in Reason] == [
+        "not used for too long",
+        "too many runs",
+        "too many bytes",
+    ]

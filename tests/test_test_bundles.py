@@ -108,7 +108,7 @@ def test_its_manifest_is_the_repro_manifest(tmp_path: Path) -> None:
         "seed_lineage": {"root_seed_hex": "00000000deadbeef", "imposed": False},
         "seed_hex": "00000000deadbeef",
         "run_id": RUN_ID,
-        "format": {"major": 1, "minor": 0},
+        "format": {"major": 1, "minor": 1},
     }
 
 

@@ -31,6 +31,8 @@ from bundler.store import Store, open_recording, open_store
 from bundler.terminal import Ui
 
 BUDGET_S = 300.0
+STOPPED = 130
+"""The exit code of what Ctrl-C ended."""
 
 
 def command(
@@ -60,7 +62,8 @@ def command(
     ran before it, until the same failure is back; then which of those tests it takes. A verdict is
     reproduced, order dependent, flaky, fails differently, not reproduced, or could not run.
 
-    Exits with 1 if any failure was seen again, with 0 if none was, with 2 if none could be tried.
+    Exits with 1 if any failure was seen again, else with 2 if any could not be tried, else with 0.
+    Ctrl-C ends it with what is known until then.
 
     Examples:
 
@@ -88,6 +91,8 @@ def command(
             ui.stdout.write_bytes(text)
         else:
             ui.stdout.write_lines(lines(report, ui.look))
+    if bench.stopped:
+        return STOPPED
     return exit_code([conclusion for _, conclusion in report.concluded])
 
 
@@ -114,6 +119,9 @@ def _carry_out(bench: Bench, failures: list[Original], budget: float, repeat: in
         bench.ui.status(f"bundle: {original.target.test_id}")
         conclusion = reproduce(bench, original, time.monotonic() + share, repeat)
         concluded.append((original, conclusion))
+        if bench.stopped:
+            bench.ui.status("bundle: stopped; this is what is known")
+            break
     sources = [one for original in failures for one in file_difference(bench, original)]
     different = environment_differences(bench, failures, list(dict.fromkeys(sources)))
     return Report(bench, concluded, different)

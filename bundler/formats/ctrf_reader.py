@@ -31,15 +31,6 @@ MOST_EARLIER = 10  # of those that are only counted
 
 _READ = {"passed": Verdict.PASSED, "failed": Verdict.FAILED, "skipped": Verdict.SKIPPED}
 _ODD = (msgspec.DecodeError, RecursionError, KeyError, ValueError, TypeError, AttributeError)
-_ABOUT: dict[str, Any] = {
-    "python": "",
-    "executable": "",
-    "rootdir": "",
-    "capture": "yes",
-    "args": [],
-    "plugins": {},
-    "packages": {},
-}
 
 
 def recognises(head: bytes) -> bool:
@@ -131,9 +122,7 @@ class _Reading:
             tool = self.found.tool
             session = self.out.session_started(
                 str(tool.get("name") or "ctrf"),
-                ts_us=None,
                 runner_version=str(tool.get("version") or ""),
-                **_ABOUT,
             )
             self.sessions[name] = session
             return session

@@ -175,7 +175,8 @@ class _Reading:
         """End the run as the document says that it ended, if that can be."""
         translation = self.translation
         if not self.any_suite:
-            raise DamagedRecording(f"{translation.where} holds no test suite")
+            why = f": {self.broken_why}" if self.broken_why else ""
+            raise DamagedRecording(f"{translation.where} holds no test suite{why}")
         self._begin()
         if self.broken_why:
             translation.problems.append(

@@ -44,16 +44,6 @@ MOST_EARLIER = 10
 _EVENTS = {"ok": Verdict.PASSED, "failed": Verdict.FAILED, "ignored": Verdict.SKIPPED}
 _ATTEMPT = re.compile(r"(?P<name>.+)#(?P<attempt>[1-9][0-9]{0,3})", re.DOTALL)
 _STRESS = re.compile(r"(?P<binary>[^$]*)@stress-(?P<index>[0-9]{1,9})(?P<test>\$.*)", re.DOTALL)
-_ABOUT: dict[str, Any] = {
-    "runner_version": "",
-    "python": "",
-    "executable": "",
-    "rootdir": "",
-    "capture": "yes",
-    "args": [],
-    "plugins": {},
-    "packages": {},
-}
 
 
 def recognises(head: bytes) -> bool:
@@ -130,7 +120,7 @@ class _Reading:
         self._pass_on(line)
 
     def _begin(self) -> str:
-        self.session = self.out.session_started("libtest", ts_us=None, **_ABOUT)
+        self.session = self.out.session_started("libtest")
         self.failed, self.seen, self.order = False, {}, 0
         return self.session
 

@@ -208,7 +208,7 @@ class _Reader:
     def _about(
         self, kind: dict[str, Any], words: list[str], root: str, version: object
     ) -> dict[str, Any]:
-        """What SessionStarted says; what is only known of a Python is left empty."""
+        """What SessionStarted says."""
         known = ("profile-name", "stress-condition")
         of_run = ("build-scope-args", "env-vars", "store-format-version")
         more = {name: kind[name] for name in known if kind.get(name) is not None}
@@ -217,13 +217,9 @@ class _Reader:
         more |= {} if mode is None else {"run-mode": mode}
         return {
             "runner_version": version if isinstance(version, str) else "",
-            "python": "",
-            "executable": "",
             "rootdir": root,
             "args": words[2:] if words[1:2] == ["nextest"] else words[1:],
             "capture": "no" if mode == _BENCHMARK or self._not_captured(words) else "yes",
-            "plugins": {},
-            "packages": {},
             **{name.replace("-", "_"): value for name, value in more.items()},
         }
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from json.encoder import encode_basestring_ascii as _quote
 from typing import Any, Protocol
 
-from .json_text import Encoder, without_surrogates
+from .json_text import Encoder, compact_encoder, without_surrogates
 
 MAX_LINE_BYTES = 1 << 20
 MAX_MESSAGE = 64 * 1024
@@ -53,10 +53,12 @@ def line_of(
 ) -> bytes:
     """Return the line of an event, its newline included; `head` is from `head_of`."""
     try:
-        text = _text(ts_us, head, thread_id, message, _encode(data))  # type: ignore[arg-type]
+        encoded = _encode(data)
+        text = _text(ts_us, head, thread_id, message, encoded)  # type: ignore[arg-type]
+        is_sound = len(text) <= MAX_LINE_BYTES and not _is_deep(encoded, data)
     except Exception:  # whatever the data's own methods raise
-        text = ""
-    if not text or len(text) > MAX_LINE_BYTES or _SURROGATES.search(text) or _is_deep(text, data):
+        is_sound, text = False, ""
+    if not is_sound or ("\\ud" in text and _SURROGATES.search(text)):
         text = _careful(ts_us, head, thread_id, message, data)
     return text.encode("ascii")
 
@@ -111,9 +113,9 @@ def _careful(
     return _text(ts_us, head, thread_id, message, encoded)
 
 
-def _is_deep(text: str, data: object) -> bool:
+def _is_deep(encoded: str, data: object) -> bool:
     """Whether data has too many levels; most has fewer brackets than that anyway."""
-    return text.count("{") + text.count("[") > MAX_LEVELS and not _fits(data, MAX_LEVELS)
+    return encoded.count("{") + encoded.count("[") > MAX_LEVELS and not _fits(data, MAX_LEVELS)
 
 
 def _fits(value: object, levels: int) -> bool:
@@ -134,10 +136,4 @@ def _key(name: object) -> str:
 
 
 _encode_in_order = Encoder(separators=(",", ":")).encode
-_encode = Encoder(
-    separators=(",", ":"),
-    sort_keys=True,
-    allow_nan=False,
-    check_circular=False,  # a circle is a RecursionError, which costs nothing until it happens
-    default=_default,
-).encode
+_encode = compact_encoder(_default)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
+from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SMALL = re.compile(r"(-?)(\d)(?:\.(\d+))?e-0?(\d+)")
@@ -19,6 +21,21 @@ class Encoder(json.JSONEncoder):
 
     encode = json.JSONEncoder.encode
     iterencode = json.JSONEncoder.iterencode
+
+
+def compact_encoder(default: Callable[[object], str]) -> Callable[[object], str]:
+    """Return what encodes a value in one line, keys in order; `default` is for what JSON has not.
+
+    A circle is a RecursionError, which costs nothing until it happens. NaN is a ValueError.
+    """
+    options: dict[str, Any] = {"sort_keys": True, "allow_nan": False, "check_circular": False}
+    plain = Encoder(separators=(",", ":"), default=default, **options).encode
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # not CPython
+        return plain
+    # What `JSONEncoder.encode` makes anew for each value, which takes as long as encoding it.
+    pieces = make(None, default, encode_basestring_ascii, None, ":", ",", True, False, False)
+    return lambda value: "".join(pieces(value, 0))
 
 
 def pretty(value: object) -> bytes:

@@ -36,13 +36,15 @@ class Fragments:
 
     def _prepare(self):
         """Make the tables, which most texts do not need."""
+        rules = {}
         for value, rule in self._values.items():
-            self._rules.update(dict.fromkeys(shown_forms(value), rule))
-        for value in self._rules:
+            rules.update(dict.fromkeys(shown_forms(value), rule))
+        for value in rules:
             for at in range(len(value) - SHORTEST + 1):
                 window = value[at : at + SHORTEST]
                 self._beginnings.setdefault(window, []).append((value, at + SHORTEST))
                 self._ends.setdefault(window, []).append((value, at))
+        self._rules = rules  # last: another thread may look meanwhile
 
     def _beside(self, data, begin, end):
         for value, size in self._beginnings.get(data[max(0, begin - SHORTEST) : begin], ()):

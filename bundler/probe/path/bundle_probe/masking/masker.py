@@ -47,9 +47,11 @@ class Masker:
         """
         if self._is_off:
             return []
-        if b"\x1b" in data and _COLOUR.search(data):
-            return _merged(self._find_in_colour(data, cut))
-        return _merged(self._find(data, cut))
+        plain = _COLOUR.sub(b"", data) if b"\x1b" in data else data
+        found = self._find(plain, cut)
+        if found and len(plain) < len(data):
+            found = _placed(found, _without_colour(data)[1])
+        return _merged(found)
 
     def mask(self, data, same_size=False, cut=True):
         """Return bytes without their secrets; the same object where there are none."""
@@ -115,11 +117,6 @@ class Masker:
         if self._by_shape:
             found += shapes.find(data, found_runs)
         return found
-
-    def _find_in_colour(self, data, cut):
-        plain, places = _without_colour(data)
-        for begin, end, rule in self._find(plain, cut):
-            yield _place(places, begin), _place(places, end - 1) + 1, rule
 
     def _field(self, name, value):
         if name == "base64" and isinstance(value, str):
@@ -217,6 +214,12 @@ def _without_colour(data):
         at = match.end()
     places.append((size, at))
     return b"".join(pieces) + data[at:], places
+
+
+def _placed(found, places):
+    return [
+        (_place(places, begin), _place(places, end - 1) + 1, rule) for begin, end, rule in found
+    ]
 
 
 def _place(places, index):

@@ -15,8 +15,8 @@ from bisect import bisect_right
 from . import runs
 
 _STRIDES = (8, 4)
-_LOOK_UP_NS = 30
-_SEARCH_NS = 0.35
+_LOOK_UP_NS = 80
+_SEARCH_NS = 0.28
 """What a look-up costs, and a search for one value by the byte: only the ratio matters."""
 
 

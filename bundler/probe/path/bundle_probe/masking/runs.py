@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 LENGTH = 20
-SHORTEST = 16
+SHORTEST = 15
 """Addresses (`0x7f1a9c0f7890`) are shorter, and some texts are full of them."""
 
 CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"

@@ -4,7 +4,8 @@
 
 Every round does each way once, so that a noisy minute hits all alike. Prints the median of each in
 microseconds an event, and its ratio to `json.dumps`; ends with 1 where logging costs more than two
-and a half times as much, which is 5 us where `json.dumps` takes 2.
+and a half times as much, which is 5 us where `json.dumps` takes 2. `TestBundle` is what a test of
+pytest is given as `bundle`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bundler.probe.writer.fixture import Identity, TestBundle
 from bundler.testing import NdjsonLogger, TestContext, TestHarness
 
 CONTEXT = TestContext(
@@ -35,6 +37,8 @@ def ways(directory: Path) -> dict[str, Callable[[], object]]:
     path = directory / "events.ndjson"
     logger = NdjsonLogger(CONTEXT, path=path, stream=False)
     harness = TestHarness(CONTEXT, base=directory)
+    who = Identity(CONTEXT.test_id, CONTEXT.seed, subsystem="scheduler", invariant="losers_drained")
+    bundle = TestBundle(who, str(directory / "fixture"), replay_command="pytest")
 
     def log() -> None:
         logger.log("TaskSpawn", MESSAGE, category="task", name="worker", task_id=9007199254741005)
@@ -42,21 +46,25 @@ def ways(directory: Path) -> dict[str, Callable[[], object]]:
     def log_in_harness() -> None:
         harness.log("TaskSpawn", MESSAGE, category="task", name="worker", task_id=9007199254741005)
 
+    def log_in_fixture() -> None:
+        bundle.log("TaskSpawn", MESSAGE, category="task", name="worker", task_id=9007199254741005)
+
     log()
     document = json.loads(path.read_bytes())
     return {
         "json.dumps": lambda: json.dumps(document),
         "NdjsonLogger.log": log,
         "TestHarness.log": log_in_harness,
+        "TestBundle.log": log_in_fixture,
     }
 
 
 def measure(way: Callable[[], object], events: int) -> float:
-    """Microseconds an event."""
-    began = time.perf_counter()
+    """Microseconds of processor time an event, which a busy machine disturbs less."""
+    began = time.process_time()
     for _ in range(events):
         way()
-    return (time.perf_counter() - began) / events * 1e6
+    return (time.process_time() - began) / events * 1e6
 
 
 def main() -> int:
@@ -74,7 +82,7 @@ def main() -> int:
     medians = {way: statistics.median(taken) for way, taken in times.items()}
     for way, median in medians.items():
         print(f"{way:18} {median:6.2f} us  {median / medians['json.dumps']:5.2f} of json.dumps")
-    return int(medians["TestHarness.log"] > LIMIT * medians["json.dumps"])
+    return int(max(medians.values()) > LIMIT * medians["json.dumps"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from bundler.look import Look, Style
 from bundler.manifest import RunManifest, parse_document
 from bundler.recording import Recording
 from bundler.results import NOT_PASSING, Results, Status, Verdict
+from bundler.runners import called
 from bundler.seeds import show_seed
 
 STATUS_WORDS = {
@@ -68,13 +69,19 @@ def head_lines(recording: Recording, layout: Layout) -> Iterator[str]:
 def foot_lines(
     recording: Recording, layout: Layout, counts: Mapping[str, int], *, name: str
 ) -> Iterator[str]:
-    """Yield how the run ended, and the command that runs again what did not pass."""
+    """Yield how the run ended, and the command that runs again what did not pass.
+
+    Without a `name` it cannot be read once more, so there is none.
+    """
     manifest, results = recording.manifest, recording.results
     style = status_style(manifest)
     yield layout.labelled("Status", status_sentence(manifest, results), style)
     outstanding = results.collection or any(verdict in NOT_PASSING for verdict in counts)
-    if outstanding and not recording.live:
-        yield layout.labelled("Rerun", f"bundle rerun {one_line(shlex.quote(name))}", Style.DIM)
+    if outstanding and not recording.live and name:
+        quoted = one_line(shlex.quote(name))
+        starts = manifest.source is None or called(manifest.command.runner) is not None
+        again = f"bundle rerun {quoted}" if starts else f"bundle run -R {quoted} -- COMMAND"
+        yield layout.labelled("Rerun", again, Style.DIM)
 
 
 def summary_line(recording: Recording, layout: Layout, counts: Mapping[str, int]) -> str:
@@ -117,11 +124,6 @@ def _passed(look: Look, counts: Mapping[str, int]) -> str:
     if not flaky:
         return text
     return f"{text} ({look.paint(Style.STRONG, f'{flaky:,}')} {look.paint(Style.FLAKY, 'flaky')})"
-
-
-def is_plain_command(results: Results) -> bool:
-    """Whether nothing is known of a run but what its command printed."""
-    return not (results.tests or results.sessions or results.collection)
 
 
 def status_word(manifest: RunManifest) -> str:

@@ -30,7 +30,7 @@ from typing import IO, Self
 
 from bundler.directory_reader import list_directory, read_member
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
-from bundler.limits import Budget, Limits, over
+from bundler.limits import Budget, Limits, in_force, over
 from bundler.names import shown
 from bundler.zip_reader import Entry, read_directory, read_entry
 from bundler.zip_records import looks_like_zip
@@ -156,7 +156,7 @@ def open_zip(
     Raises NotARecording where it is no zip file, DamagedRecording where it is broken,
     HostileRecording where a rule or a limit refuses it.
     """
-    limits = limits or Limits()
+    limits = limits or in_force()
     try:
         file = _seekable(source, where, limits)
     except OSError as error:
@@ -170,7 +170,7 @@ def open_directory(path: Path, *, where: str = "", limits: Limits | None = None)
     Raises NotARecording where it is no directory, HostileRecording where a rule or a limit refuses
     anything below, DamagedRecording where it cannot be listed.
     """
-    limits = limits or Limits()
+    limits = limits or in_force()
     where = where or str(path)
     budget = Budget(limits)
     sizes = list_directory(path, where, budget)

@@ -157,15 +157,18 @@ def attempt_blocks(
     *,
     captured: bool = True,
     every_subtest: bool = False,
+    printed: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
     `captured` is False where the suite ran with its capturing switched off. Subtests that passed
-    are only counted, unless every one is asked for.
+    are only counted, unless every one is asked for. `printed` stands in place of the output.
     """
     yield from failure_blocks(attempt.failures, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
-    yield from output_blocks(recording.outputs(attempt.output_offsets), layout, style)
+    if printed is None:
+        printed = output_blocks(recording.outputs(attempt.output_offsets), layout, style)
+    yield from printed
     if attempt.reason and not attempt_remark(attempt):
         known = {failure.message for failure in attempt.failures}
         yield from () if attempt.reason in known else (layout.note(attempt.reason),)
@@ -176,7 +179,7 @@ def attempt_blocks(
 def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) -> Iterator[str]:
     """Yield why an attempt or a collection failed, the traceback where there is one."""
     for failure in failures:
-        yield layout.heading(f"failure{_in_phase(failure.phase)}", style)
+        yield layout.heading(f"failure{in_phase(failure.phase)}", style)
         text = failure.traceback or _without_traceback(failure)
         lines = text_lines(text, colour=layout.look.colour)
         yield from layout.body(_errors_marked(lines, layout.look))
@@ -185,7 +188,7 @@ def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) ->
 def output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
     """Yield what a test printed, a block for each stream of each phase, in the order it came."""
     for (stream, phase), pieces in itertools.groupby(outputs, lambda one: (one.stream, one.phase)):
-        yield layout.heading(f"{stream}{_in_phase(phase)}", style)
+        yield layout.heading(f"{stream}{in_phase(phase)}", style)
         yield from printed_lines(pieces, layout)
 
 
@@ -198,7 +201,8 @@ def printed_lines(outputs: Iterable[Output], layout: Layout) -> Iterator[str]:
         yield from layout.body(output_lines(chunks, colour=layout.look.colour))
 
 
-def _in_phase(phase: str) -> str:
+def in_phase(phase: str) -> str:
+    """Return what a heading says of a phase; nothing of the call, which is the test itself."""
     if phase in ("call", ""):
         return ""
     return f" in {'collection' if phase == 'collect' else phase}"

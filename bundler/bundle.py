@@ -19,6 +19,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,7 @@ from bundler.events import encode_line
 from bundler.manifest import (
     Log,
     Member,
+    Redaction,
     RunManifest,
     RunStatus,
     encode_document,
@@ -42,14 +44,18 @@ from bundler.manifest import (
     summary_document,
     to_document,
 )
+from bundler.masked_files import mask_files, mask_names
 from bundler.names import safe_path
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
+from bundler.redaction import OFF, OPTION, Masker, counted, holds_masked_option, masker_of
 from bundler.results import Results, Status
 from bundler.status import judge
 from bundler.zip_writer import Target, write_zip
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+    from bundler.dropped_files import Change
 
 MANIFEST = manifest_document.NAME
 ENVIRONMENT = "environment.json"
@@ -70,7 +76,8 @@ DERIVED = frozenset({MANIFEST, LOG, SEALED_LOG, SUMMARY, LOCK})
 class LiveBundle:
     """A bundle that is being recorded: its directory, its lock, and its log open for appending.
 
-    `begin` makes one. Times in the log are microseconds since `started_ns` (monotonic clock).
+    `begin` makes one. What is appended is masked. Times in the log are microseconds since
+    `started_ns` (monotonic clock).
     """
 
     directory: Path
@@ -78,6 +85,7 @@ class LiveBundle:
     started_ns: int
     _descriptor: int
     _lock: BaseFileLock
+    masker: Masker = OFF
     _closed: bool = field(default=False)
 
     @property
@@ -96,8 +104,12 @@ class LiveBundle:
         test_id: str | None = None,
         seed: int | None = None,
         ts_us: int | None = None,
+        masked: bool = False,
     ) -> None:
-        """Append one event: one write of one whole line; it happens now. Raises OSError."""
+        """Append one event: one write of one whole line; it happens now. Raises OSError.
+
+        `masked` where its secrets are masked by now, as in a stream that came in pieces.
+        """
         now_us = (time.monotonic_ns() - self.started_ns) // 1000
         line = encode_line(
             event,
@@ -109,6 +121,7 @@ class LiveBundle:
             seed=seed,
             data=dict(data),
         )
+        line = line if masked else self.masker.line(line)
         written = os.write(self._descriptor, line)
         if written != len(line):
             raise OSError(f"only {written} of {len(line)} bytes of an event were written")
@@ -159,7 +172,9 @@ class LiveBundle:
             (self.directory / LOCK).unlink(missing_ok=True)
 
 
-def begin(directory: Path, manifest: RunManifest, *, started_ns: int) -> LiveBundle:
+def begin(
+    directory: Path, manifest: RunManifest, *, started_ns: int, masker: Masker = OFF
+) -> LiveBundle:
     """Begin a bundle in an empty directory: lock, manifest, log, first event. Raises OSError."""
     lock = _lock(directory)
     lock.acquire(blocking=False)
@@ -170,7 +185,7 @@ def begin(directory: Path, manifest: RunManifest, *, started_ns: int) -> LiveBun
     except OSError:
         lock.release()
         raise
-    bundle = LiveBundle(directory, manifest, started_ns, descriptor, lock)
+    bundle = LiveBundle(directory, manifest, started_ns, descriptor, lock, masker)
     bundle.append(
         "RunStarted",
         category="run",
@@ -218,20 +233,27 @@ def seal(directory: Path, manifest: RunManifest, results: Results | None = None)
     """
     recording = Recording(manifest, {}, plain_log(directory / LOG), {}, str(directory))
     kept = 0
+    masked: Counter[str] = Counter()
 
     def whole_lines() -> Iterator[bytes]:
         nonlocal kept
         for line in recording.log.lines():
             if not line.problem:
                 kept += 1
+                if b"*" in line.content:
+                    masked.update(counted(line.content))
                 yield line.content + b"\n"
 
     with atomic.replacing(directory / SEALED_LOG) as file:
         frames = seal_frames(whole_lines(), file)
     if results is None or results.events != kept:
         results = recording.results
+    masked.update(_counted_in_documents(directory, manifest))
     manifest = msgspec.structs.replace(
-        manifest, counts=results.counts, log=_log(recording, results, frames)
+        manifest,
+        counts=results.counts,
+        log=_log(recording, results, frames),
+        redaction=_redaction(manifest, masked),
     )
     summary = encode_document(summary_document(manifest, results))
     atomic.write(directory / SUMMARY, summary)
@@ -242,19 +264,58 @@ def seal(directory: Path, manifest: RunManifest, results: Results | None = None)
     return manifest
 
 
+def _counted_in_documents(directory: Path, manifest: RunManifest) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    if (directory / ENVIRONMENT).is_file():
+        counts.update(counted((directory / ENVIRONMENT).read_bytes()))
+    counts[OPTION] += sum(map(holds_masked_option, manifest.command.argv))
+    return +counts
+
+
+def _redaction(manifest: RunManifest, masked: Mapping[str, int]) -> Redaction | None:
+    """The manifest's own, with what the log says by now; of a foreign recording only if any."""
+    if manifest.redaction is None and not masked:
+        return None
+    before = manifest.redaction or Redaction()
+    return msgspec.structs.replace(before, masked=dict(sorted(masked.items())))
+
+
 def _log(recording: Recording, results: Results, frames: list[tuple[int, int]]) -> Log:
     damaged = len(recording.damaged_lines)
     return Log(results.events, results.complete, damaged, frames)
+
+
+def settle(directory: Path) -> list[Change]:
+    """Make safe what tests left in a bundle whose recorder vanished before it could do so.
+
+    Until then the gate may refuse the bundle. Raises OSError.
+    """
+    from bundler.dropped_files import make_safe
+
+    abandoned = (directory / LOG).exists() and not is_live(directory)
+    return make_safe(directory / "tests") if abandoned else []
 
 
 def seal_abandoned(directory: Path) -> RunManifest:
     """Seal a bundle whose recorder vanished: what is there, with the status that follows."""
     recording = read_directory(directory)
     if (directory / LOG).exists():
-        manifest = seal(directory, recording.manifest)
+        manifest = seal(directory, _masked_files(directory, recording.manifest))
         (directory / LOCK).unlink(missing_ok=True)
         return manifest
     return recording.manifest
+
+
+def _masked_files(directory: Path, manifest: RunManifest) -> RunManifest:
+    """The files of tests are masked when their run ends; this one had nobody to do it."""
+    redaction = manifest.redaction
+    if redaction is None or not redaction.on:
+        return manifest
+    masker, ours = masker_of(os.environ), DERIVED | {ENVIRONMENT}
+    counts = Counter(name=mask_names(directory, masker, ours))
+    counts += mask_files(directory, masker, ours)
+    redaction = msgspec.structs.replace(redaction, masked_in_files=dict(sorted(counts.items())))
+    return msgspec.structs.replace(manifest, redaction=redaction)
 
 
 def plain_log(path: Path) -> PlainLog:
@@ -344,22 +405,24 @@ def _missing(members: archive.Members, manifest: RunManifest) -> Iterable[str]:
 def _ended(recording: Recording) -> RunManifest:
     """The manifest of a run whose recorder vanished before it could say how the run ended."""
     results = recording.results
-    finished = results.finished
-    if results.complete and finished is not None:
-        status = RunStatus(
-            state=str(finished.get("status", Status.INTERRUPTED)),
-            exit_code=finished.get("exit_code"),
-            signal=finished.get("signal"),
-            reason=finished.get("reason"),
-        )
-    else:
-        status = judge(None, results)
     return msgspec.structs.replace(
         recording.manifest,
-        status=status,
+        status=logged_status(results) or judge(None, results),
         counts=results.counts,
-        duration_us=(finished or {}).get("duration_us", results.last_ts_us),
+        duration_us=(results.finished or {}).get("duration_us", results.last_ts_us),
         log=_log(recording, results, []),
+    )
+
+
+def logged_status(results: Results) -> RunStatus | None:
+    """Return how the run ended by its own log, None where the log does not come to its end."""
+    if not results.complete or results.finished is None:
+        return None
+    return RunStatus(
+        state=str(results.finished.get("status", Status.INTERRUPTED)),
+        exit_code=results.finished.get("exit_code"),
+        signal=results.finished.get("signal"),
+        reason=results.finished.get("reason"),
     )
 
 
@@ -394,25 +457,21 @@ def adopt(directory: Path, recording: Recording, source: dict[str, Any]) -> RunM
 
 
 def member_of(recording: Recording, name: str) -> str | None:
-    """Return what a file of a recording is called now: a foreign one is renamed by `adopt`."""
-    if name in recording.files:
-        return name
-    renamed = (recording.manifest.source or {}).get("renamed")
-    stored = renamed.get(name) if isinstance(renamed, dict) else None
-    stored = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
-    return stored if stored in recording.files else None
+    """Return what a file of a foreign recording is called now: `adopt` renames it."""
+    if MANIFEST in recording.files:
+        renamed = (recording.manifest.source or {}).get("renamed")
+        stored = renamed.get(name) if isinstance(renamed, dict) else None
+        name = stored if isinstance(stored, str) else f"{SOURCE}/{name}"
+    return name if name in recording.files else None
 
 
 def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
-    """Write a file of a recording; one that may be too large for memory comes as a stream."""
+    """Write a file of a recording, durably; one that may be too large for memory is streamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    opening = getattr(files, "open", None)
-    with path.open("xb") as target:
-        if opening is None:
-            target.write(files[name])
-            return
-        with opening(name) as source:
-            shutil.copyfileobj(source, target)
+    with path.open("xb") as target, opened(files, name) as source:
+        shutil.copyfileobj(source, target)
+        target.flush()
+        os.fsync(target.fileno())
 
 
 def pack(path: Path, target: Target) -> RunManifest:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 
 TYPE_CHECKING = False  # as in typing, whose import a short command can do without
 if TYPE_CHECKING:
+    from types import FrameType
+
     from bundler.terminal import Ui
 
 INTERRUPTED = 130
@@ -20,12 +23,37 @@ def main() -> None:
     # A command's objects live until it ends: looking for garbage among those of a hundred thousand
     # tests takes a fifth of a replay.
     gc.disable()
+    _notice_interrupts()
     _fill_closed_streams()
     try:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before there was anything that could answer
         code = INTERRUPTED
     sys.exit(code)
+
+
+_interrupts: list[int] = []
+
+
+def _notice_interrupts() -> None:
+    """Remember Ctrl-C: a library that is hit by it may raise an error of its own in its place."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupted)
+        sys.unraisablehook = _interrupt_again
+
+
+def _interrupted(number: int, _frame: FrameType | None) -> None:
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def _interrupt_again(told: sys.UnraisableHookArgs) -> None:
+    """Interrupt once more, a moment later, where Ctrl-C hit what cannot raise: an object's end."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+    elif sys.platform != "win32":
+        signal.signal(signal.SIGALRM, _interrupted)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
 
 
 def _fill_closed_streams() -> None:
@@ -39,7 +67,6 @@ def _fill_closed_streams() -> None:
 
 def run(words: list[str]) -> int:
     """Run the program and return its exit code."""
-    from bundler.errors import BundleError, OutputError
     from bundler.terminal import Ui
 
     ui = Ui.from_environment(os.environ, sys.stdin, sys.stdout, sys.stderr)
@@ -50,20 +77,29 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         ui.abandon_stdout()
         return INTERRUPTED
-    except BundleError as error:
+    except Exception as error:
+        if _interrupts:
+            ui.abandon_stdout()
+            return INTERRUPTED
+        return _tell(error, ui)
+
+
+def _tell(error: Exception, ui: Ui) -> int:
+    """Say what went wrong in one sentence, and return the exit code for it."""
+    from bundler.errors import BundleError, OutputError
+
+    if isinstance(error, BundleError):
         ui.error(error.message, error.hint)
         return error.exit_code
-    except OSError as error:
-        ui.abandon_stdout()
+    if os.environ.get("BUNDLE_TRACEBACK") and not isinstance(error, OSError):
+        raise error
+    ui.abandon_stdout()
+    if isinstance(error, OSError):
         ui.error(_refusal(error))
         return OutputError.exit_code
-    except Exception as error:
-        if os.environ.get("BUNDLE_TRACEBACK"):
-            raise
-        ui.abandon_stdout()
-        what = ": ".join(filter(None, [type(error).__name__, str(error)]))
-        ui.error(f"bundle itself failed: {what}", REPORT_IT)
-        return OUR_OWN_FAULT
+    what = ": ".join(filter(None, [type(error).__name__, str(error)]))
+    ui.error(f"bundle itself failed: {what}", REPORT_IT)
+    return OUR_OWN_FAULT
 
 
 def _command(words: list[str], ui: Ui) -> int:

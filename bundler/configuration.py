@@ -11,8 +11,8 @@ default, kind and help of each stand there once. The user's file holds the same 
 variable that is set to nothing is not set.
 
 `pager` is the user's alone: a program that a cloned project could name would run as soon as
-somebody looked at a recording. Tables `runners.NAME` pass through unread, the project's in place of
-the user's of the same name.
+somebody looked at a recording. Tables `runners.NAME` (`bundler.runner_tables`) stand side by side,
+the project's in place of the user's of the same name.
 
 A key that is not known and a value of another kind are errors that name the file and the key. Where
 nothing may fail for them (`bundle run` records whatever else is wrong), `load_leniently` passes
@@ -31,6 +31,7 @@ from typing import Annotated, Any, get_type_hints
 from bundler import kinds
 from bundler.errors import UsageError
 from bundler.kinds import Kind, Source
+from bundler.runner_tables import RunnerTable, read_table
 
 USER_FILE_VARIABLE = "BUNDLE_CONFIG"
 TABLE = ("tool", "bundle")
@@ -73,13 +74,13 @@ class Configuration:
     pager: Annotated[
         str | None, Key(kinds.TEXT, "The program that pages long output.", users_alone=True)
     ] = None
-    runners: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    runners: Mapping[str, RunnerTable] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def explain(self) -> list[tuple[str, object, str]]:
         """Return every key with its value and where that came from."""
         told = [(name, getattr(self, name)) for name in KEYS]
-        told += [(f"{RUNNERS}.{name}", dict(table)) for name, table in self.runners.items()]
+        told += [(f"{RUNNERS}.{name}", table.told()) for name, table in self.runners.items()]
         return [(name, value, self.origins.get(name, "default")) for name, value in told]
 
 
@@ -172,7 +173,7 @@ class _Loading:
         self.home = env.get("USERPROFILE" if os.name == "nt" else "HOME")
         self.values: dict[str, Any] = {}
         self.origins: dict[str, str] = {}
-        self.runners: dict[str, Mapping[str, Any]] = {}
+        self.runners: dict[str, RunnerTable] = {}
         self.problems: list[UsageError] = []
 
     def take_file(self, path: Path, table: tuple[str, ...] = ()) -> None:
@@ -192,8 +193,16 @@ class _Loading:
                 self.problems.append(_not_here(name, source))
             else:
                 self._take(name, raw, source, f"{where} {name}")
-        self.runners |= runners
-        self.origins |= {f"{RUNNERS}.{name}": where for name in runners}
+        for name, raw in runners.items():
+            self._take_runner(name, raw, source)
+
+    def _take_runner(self, name: str, raw: Mapping[str, object], source: Source) -> None:
+        try:
+            self.runners[name] = read_table(name, raw, source)
+        except UsageError as error:
+            self.problems.append(error)
+        else:
+            self.origins[f"{RUNNERS}.{name}"] = source.where
 
     def take_text(self, name: str, raw: object, where: str, base: Path) -> None:
         """Take a value that was given as text; nothing is none."""

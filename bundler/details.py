@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bundler.about import (
     ci_words,
@@ -14,7 +15,6 @@ from bundler.about import (
     count_words,
     damage,
     environment_of,
-    is_plain_command,
     place_words,
     seconds,
     status_sentence,
@@ -30,13 +30,21 @@ from bundler.blocks import (
     test_name,
     verdict_word,
 )
+from bundler.errors import UnreadableRecording
 from bundler.escapes import one_line
 from bundler.events import text_fields
 from bundler.look import Look, Style
-from bundler.names import slug
-from bundler.recording import Recording
+from bundler.manifest import RunManifest
+from bundler.own_events import AttemptKey, Attempts
+from bundler.recording import Recording, file_size
 from bundler.results import Attempt, Results, Session, TestResult
 from bundler.seeds import show_seed
+from bundler.traces import trace_in
+
+if TYPE_CHECKING:  # what a test said of itself is loaded when one test is asked for
+    from bundler.story import Story, TestFile, Told
+
+_MOST_PASSED = 100
 
 
 def matching_tests(results: Results, text: str) -> list[TestResult]:
@@ -49,7 +57,7 @@ def run_lines(recording: Recording, look: Look) -> Iterator[str]:
     layout = Layout(look)
     for label, text in _run_facts(recording, look):
         if text:
-            style = status_style(recording.manifest) if label == "Status" else Style.HEADING
+            style = _style_of(label, recording.manifest)
             yield layout.labelled(label, text, style)
     variables = environment_of(recording).get("variables")
     if isinstance(variables, dict) and variables:
@@ -57,12 +65,18 @@ def run_lines(recording: Recording, look: Look) -> Iterator[str]:
         yield from layout.body(one_line(f"{name}={value}") for name, value in variables.items())
 
 
+def _style_of(label: str, manifest: RunManifest) -> Style:
+    if label == "Redacted" and manifest.redaction and not manifest.redaction.on:
+        return Style.FAILED
+    return status_style(manifest) if label == "Status" else Style.HEADING
+
+
 def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     manifest, results = recording.manifest, recording.results
     took = manifest.duration_us
     yield "Run", look.run_id(manifest.run_id, digits=len(manifest.run_id))
     yield "Status", status_sentence(manifest, results)
-    if not is_plain_command(results):
+    if not results.is_plain_command:
         yield "Result", count_words(recording, results.counts, look)
     yield "Deselected", f"{len(results.deselected):,}" if results.deselected else ""
     yield "Warnings", f"{len(results.warnings):,}" if results.warnings else ""
@@ -80,13 +94,34 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     yield "At", one_line((manifest.ci or {}).get("url", ""))
     yield "Recorded by", _recorder_words(recording)
     yield "Log", _log_words(recording)
+    yield "Redacted", redaction_words(manifest)
     yield "Files", _files_words(recording)
     yield "Read from", one_line(recording.where)
     yield "Replayable", "; ".join(_obstacles(recording)) or "yes"
 
 
-def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
-    """Yield everything about one test: where it stood, and every attempt with its output."""
+def redaction_words(manifest: RunManifest) -> str:
+    """Return which secrets were masked in a run, by rule, or that none were."""
+    redaction = manifest.redaction
+    if redaction is None:
+        return ""
+    if not redaction.on:
+        return "NO: recorded with --no-redact, secrets are in it as they are"
+    masked = Counter(redaction.masked) + Counter(redaction.masked_in_files)
+    words = ", ".join(f"{rule} {times:,}" for rule, times in sorted(masked.items()))
+    left = f"; left in packed files: {', '.join(redaction.left)}" if redaction.left else ""
+    return one_line((words or "nothing had to be masked") + left)
+
+
+def lines_of_test(
+    recording: Recording, test: TestResult, look: Look, attempts: Attempts | None = None
+) -> Iterator[str]:
+    """Yield everything about one test: where it stood, and every attempt with its output.
+
+    `attempts` is shared by the tests of one id, as in `bundler.story`.
+    """
+    from bundler.story import told_by
+
     widest = max((len(attempt.worker or "") for attempt in test.attempts), default=0)
     layout = Layout(look, worker_width=widest)
     for label, text in _test_facts(recording, test, look):
@@ -97,6 +132,9 @@ def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterato
         for session in recording.results.sessions
         if session.id == test.session
     )
+    told = told_by(recording, test, attempts)
+    for label, text in _told_facts(recording, told):
+        yield layout.labelled(label, text)
     yield layout.rule()
     for attempt in test.attempts:
         word = attempt_word(test, attempt, live=recording.live)
@@ -109,6 +147,7 @@ def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterato
         )
         if phases := _phase_words(attempt):
             yield layout.note(phases)
+        yield from _story_blocks(told.of(_key(test, attempt)), layout)
         yield from attempt_blocks(
             recording, attempt, layout, word[1], captured=captured, every_subtest=True
         )
@@ -132,9 +171,64 @@ def _test_facts(recording: Recording, test: TestResult, look: Look) -> Iterator[
     before, after = neighbours(recording.results, test)
     yield "After", test_name(look, before) if before else ""
     yield "Before", test_name(look, after) if after else ""
-    yield "Logged", f"{count(test.own_events, 'event')} of its own" if test.own_events else ""
-    for name in files_of(recording, test):
-        yield "File", one_line(name)
+
+
+def _told_facts(recording: Recording, told: Told) -> Iterator[tuple[str, str]]:
+    """How much it logged; the documents of its bundle, what it attached, its traces."""
+    if told.events:
+        yield "Logged", f"{count(told.events, 'event')} of its own"
+    for file in told.files:
+        size = file_size(recording.files, file.member)
+        if file.is_document:
+            yield "File", one_line(file.member)
+        elif file.is_trace:
+            yield "Trace", one_line(f"{file.member}, {_trace_words(recording, file)}")
+        else:
+            facts = ", ".join(filter(None, [file.media_type, count(size, "byte")]))
+            yield "Artifact", one_line(f"{file.name}, {facts}: {file.member}")
+    for problem in told.problems:
+        yield "Damaged", one_line(problem)
+
+
+def _trace_words(recording: Recording, file: TestFile) -> str:
+    from bundler.trace_view import trace_words
+
+    try:
+        return trace_words(trace_in(recording.files, file.member))
+    except UnreadableRecording as error:
+        return f"unreadable: {error.message.removeprefix(file.member).lstrip(': ')}"
+
+
+def _story_blocks(story: Story, layout: Layout) -> Iterator[str]:
+    """The phases as a tree, then every assertion, as many as a person can read."""
+    if story.phases:
+        yield layout.heading("phases", Style.HEADING)
+        yield from layout.body(map(one_line, story.tree()))
+    if story.assertions:
+        failed = sum(not one.passed for one in story.assertions)
+        title = f"assertions, {failed} of {len(story.assertions)} failed"
+        yield layout.heading(title, Style.FAILED if failed else Style.HEADING)
+        yield from layout.body(_assertion_lines(story, layout.look))
+    if story.left_out:
+        yield layout.note(f"{story.left_out:,} more phases and assertions are not shown")
+
+
+def _assertion_lines(story: Story, look: Look) -> Iterator[str]:
+    from bundler.testing.harness import sentence_of
+
+    shown = [one for one in story.assertions if not one.passed]
+    passed = [one for one in story.assertions if one.passed]
+    for one in [*shown, *passed[:_MOST_PASSED]]:
+        word = look.paint(Style.PASSED, "ok  ") if one.passed else look.paint(Style.FAILED, "FAIL")
+        where = f"{one.phase_path}: " if one.phase_path else ""
+        said = one.description if one.passed else sentence_of(one)
+        yield f"{word} {one_line(where + said)}"
+    if (more := len(passed) - _MOST_PASSED) > 0:
+        yield f"ok   and {more:,} more"
+
+
+def _key(test: TestResult, attempt: Attempt) -> AttemptKey:
+    return test.session, test.occurrence, attempt.number
 
 
 def neighbours(results: Results, test: TestResult) -> tuple[TestResult | None, TestResult | None]:
@@ -154,15 +248,14 @@ def neighbours(results: Results, test: TestResult) -> tuple[TestResult | None, T
     return (row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None)
 
 
-def files_of(recording: Recording, test: TestResult) -> list[str]:
-    """Return the names of the files that the bundle keeps of a test."""
-    folder = f"tests/{slug(test.test_id)}/"
-    return sorted(name for name in recording.files if name.startswith(folder))
-
-
-def document_of_test(recording: Recording, test: TestResult) -> dict[str, Any]:
+def document_of_test(
+    recording: Recording, test: TestResult, attempts: Attempts | None = None
+) -> dict[str, Any]:
     """Return everything about one test as an object of JSON; times are microseconds."""
+    from bundler.story import told_by
+
     before, after = neighbours(recording.results, test)
+    told = told_by(recording, test, attempts)
     return {
         "run_id": recording.manifest.run_id,
         "test_id": test.test_id,
@@ -178,13 +271,37 @@ def document_of_test(recording: Recording, test: TestResult) -> dict[str, Any]:
         "order": test.order,
         "after": before.test_id if before else None,
         "before": after.test_id if after else None,
-        "own_events": test.own_events,
-        "files": files_of(recording, test),
-        "attempts": [_attempt_document(recording, attempt) for attempt in test.attempts],
+        "own_events": told.events,
+        "files": [file.member for file in told.files],
+        "artifacts": [
+            {
+                "name": file.name,
+                "path": file.member,
+                "media_type": file.media_type,
+                "size": file_size(recording.files, file.member),
+            }
+            for file in told.files
+            if not file.is_document
+        ],
+        "traces": [_trace_document(recording, file) for file in told.files if file.is_trace],
+        "problems": told.problems,
+        "attempts": [
+            _attempt_document(recording, attempt, told.of(_key(test, attempt)))
+            for attempt in test.attempts
+        ],
     }
 
 
-def _attempt_document(recording: Recording, attempt: Attempt) -> dict[str, Any]:
+def _trace_document(recording: Recording, file: TestFile) -> dict[str, Any]:
+    from bundler.trace_view import trace_document
+
+    try:
+        return {"path": file.member, **trace_document(trace_in(recording.files, file.member))}
+    except UnreadableRecording as error:
+        return {"path": file.member, "whole": False, "problem": error.message}
+
+
+def _attempt_document(recording: Recording, attempt: Attempt, story: Story) -> dict[str, Any]:
     return {
         "attempt": attempt.number,
         "outcome": attempt.outcome,
@@ -200,6 +317,8 @@ def _attempt_document(recording: Recording, attempt: Attempt) -> dict[str, Any]:
         "failures": [asdict(failure) for failure in attempt.failures],
         "subtests": [asdict(subtest) for subtest in attempt.subtests],
         "properties": attempt.properties,
+        "phases": [phase.to_document() for phase in story.phases],
+        "assertions": [one.to_document() for one in story.assertions],
         "output": [
             {
                 "stream": output.stream,

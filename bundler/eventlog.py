@@ -10,21 +10,26 @@ An offset is a byte position in the raw (decompressed) log; it is the same befor
 from __future__ import annotations
 
 import bisect
+import contextlib
 import io
 import itertools
+import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Protocol, cast
 
 from bundler.errors import DamagedRecording, HostileRecording
 from bundler.events import MAX_LINE_BYTES
+from bundler.limits import check_lines, in_force, over
 
+NAME = "events.ndjson.zst"
 FRAME_BYTES = 64 * 1024
 LEVEL = 3
 MAX_WINDOW_BYTES = 8 << 20
-MAX_RAW_BYTES = 16 << 30
+_IN_MEMORY = 8 << 20
 _READ_BYTES = 256 * 1024
+_LINES_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +90,23 @@ class FramedLog:
         self._starts = list(itertools.accumulate((raw for _, raw in self._frames), initial=0))
         self._positions = list(itertools.accumulate((size for size, _ in self._frames), initial=0))
         self._cached: tuple[int, bytes] = (-1, b"")
+        self._unpacked: PlainLog | None = None
 
     def lines(self) -> Iterator[Line]:
-        """Yield every line; a frame that cannot be decoded is one line with that problem."""
-        return self._lines_by_frame() if self._frames else self._lines_in_a_row()
+        """Yield every line; a frame that cannot be decoded is one line with that problem.
+
+        Raises HostileRecording where so few bytes may not hold so many or so much.
+        """
+        lines = self._lines_by_frame() if self._frames else self._lines_in_a_row()
+        return bounded_lines(lines, len(self._compressed), NAME)
 
     def line_at(self, offset: int) -> bytes:
         """Return the line that begins at an offset, empty where its frame is damaged."""
         index = bisect.bisect_right(self._starts, offset) - 1
+        if not self._frames:
+            return self._unpacked_once().line_at(offset)
         if not 0 <= index < len(self._frames):
-            return next((line.content for line in self.lines() if line.offset == offset), b"")
+            return b""
         if self._cached[0] != index:
             self._cached = (index, self._frame(index))
         raw = self._cached[1]
@@ -113,17 +125,33 @@ class FramedLog:
         """Without a table that can be trusted: from the start, until something is wrong."""
         end = 0
         try:
-            chunks = decompressed(io.BytesIO(self._compressed), limit=MAX_RAW_BYTES)
-            for line in split_lines(chunks):
+            for line in split_lines(self._chunks()):
                 end = line.offset + len(line.content) + 1
                 yield line
         except DamagedRecording:
             yield Line(end, b"", "in a damaged frame")
 
+    def _chunks(self) -> Iterator[bytes]:
+        return unpacked_log(io.BytesIO(self._compressed), len(self._compressed), NAME)
+
+    def _unpacked_once(self) -> PlainLog:
+        """The raw bytes in a temporary file: to begin anew for each line would take its square."""
+        if self._unpacked is None:
+            file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - kept open
+            weakref.finalize(self, file.close)
+            with contextlib.suppress(DamagedRecording):
+                for chunk in self._chunks():
+                    file.write(chunk)
+            self._unpacked = PlainLog(lambda: cast(IO[bytes], file))
+        return self._unpacked
+
     def _agree(self, frames: Sequence[tuple[int, int]]) -> bool:
         """Whether a manifest's table can be true: it is a stranger's data, and only a short cut."""
         sane = all(size > 0 and 0 < raw <= 2 * MAX_LINE_BYTES for size, raw in frames)
-        return sane and sum(size for size, _ in frames) == len(self._compressed)
+        if not sane or sum(size for size, _ in frames) != len(self._compressed):
+            return False
+        _check_bytes(sum(raw for _, raw in frames), len(self._compressed), NAME)
+        return True
 
     def _frame(self, index: int) -> bytes:
         """The raw bytes of a frame, empty where they are not what the table says."""
@@ -136,9 +164,34 @@ class FramedLog:
         return content if len(content) == raw else b""
 
 
-def decompressed(
-    source: IO[bytes], *, limit: int, what: str = "events.ndjson.zst"
-) -> Iterator[bytes]:
+def unpacked_log(source: IO[bytes], packed: int, what: str) -> Iterator[bytes]:
+    """Yield the raw bytes of a log that has so many bytes packed.
+
+    Raises DamagedRecording, and HostileRecording where so few bytes may not unpack to so many.
+    """
+    total = 0
+    for chunk in decompressed(source, limit=1 << 62, what=what):
+        total += len(chunk)
+        _check_bytes(total, packed, what)
+        yield chunk
+
+
+def _check_bytes(total: int, packed: int, what: str) -> None:
+    limits = in_force()
+    if total > limits.log_bytes + limits.log_ratio * packed:
+        unpacks = f"{what}: {packed} bytes unpack to {total} or more"
+        raise over("log_ratio", limits.log_ratio, unpacks, needed=total // max(packed, 1) + 1)
+
+
+def bounded_lines(lines: Iterator[Line], packed: int, what: str) -> Iterator[Line]:
+    """Yield lines as they come. Raises HostileRecording at more than so few bytes may hold."""
+    for number, line in enumerate(lines, 1):
+        if not number % _LINES_AT_ONCE:
+            check_lines(number, line.offset, packed, what)
+        yield line
+
+
+def decompressed(source: IO[bytes], *, limit: int, what: str = NAME) -> Iterator[bytes]:
     """Yield the raw bytes of zstd frames in a row, at most `limit` of them.
 
     Raises HostileRecording past the limit or at a window over 8 MiB, DamagedRecording at bytes that
@@ -167,11 +220,15 @@ def split_lines(
 ) -> Iterator[Line]:
     """Split bytes on `\\n` alone, keeping at most `limit` bytes of a line in memory.
 
-    `offset` is where the first chunk begins in the raw log.
+    `offset` is where the first chunk begins in the raw log. Raises HostileRecording where the lines
+    are so many and so short that nobody can have meant them.
     """
     rest, dropped = b"", 0  # of the line that begins at `offset`: what is kept, what is not
+    lines, begin = 0, offset
     for chunk in chunks:
         *whole, rest = (rest + chunk).split(b"\n")
+        lines += len(whole)
+        check_lines(lines, offset - begin + len(chunk), None, "the log")
         for content in whole:
             length = dropped + len(content)
             yield Line(offset, content) if length < limit else Line(offset, b"", "too long")

@@ -73,6 +73,27 @@ import msgspec
 VERSION = 1
 MAX_LINE_BYTES = 1 << 20
 LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
+RUN_EVENTS = frozenset(
+    {
+        "RunStarted",
+        "SessionStarted",
+        "TestsCollected",
+        "CollectionFailed",
+        "CollectionSkipped",
+        "TestStarted",
+        "TestOutput",
+        "SubtestFinished",
+        "TestFinished",
+        "GeneratorState",
+        "EntropyDrawn",
+        "Attachment",
+        "RunOutput",
+        "Warning",
+        "SessionFinished",
+        "RunFinished",
+    }
+)
+"""The events in the table above; every other one is a test's own."""
 
 
 class Event(msgspec.Struct, omit_defaults=True, frozen=True):

@@ -6,17 +6,20 @@ Where recording is not possible, the command runs all the same and one line says
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bundler import probe, pruning, recorder, runners
+from bundler import probe, pruning, recorder
 from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
 from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
-from bundler.results import NOT_PASSING, Results, Status, Verdict
-from bundler.runners import Inside, Invocation, Runner, process
+from bundler.recording import Recording
+from bundler.results import COMMAND_RUNNER, NOT_PASSING, Results, Status, Verdict
+from bundler.runners import Inside, Invocation, Runner, configured, javascript, process, runner_of
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
 from bundler.store import open_store
@@ -51,23 +54,45 @@ def record(
     """
     if not request.argv:
         raise UsageError("a command is missing", hint="Write `bundle run -- COMMAND`.")
+    with _with_tests_file(request) as request:
+        return _record(ui, request, env, configuration, fix_hash, documents or {})
+
+
+def _record(
+    ui: Ui,
+    request: Request,
+    env: Mapping[str, str],
+    configuration: Configuration,
+    fix_hash: bool,
+    documents: Mapping[str, bytes],
+) -> Execution:
     if not configuration.record:
-        return Execution(request, _pass_through(request.argv, request.cwd, env))
+        return Execution(request, _unrecorded(request, env))
     request = replace(request, output_limit=configuration.output_limit or UNLIMITED)
     try:
-        recording = recorder.begin(request, open_store(env), env, documents or {})
+        recording = recorder.begin(request, open_store(env), env, documents)
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
-        return Execution(request, _pass_through(request.argv, request.cwd, env))
+        return Execution(request, _unrecorded(request, env))
     child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
     recording.start_describing()
-    ended = _invoke_all(ui, recording, child)
+    if not request.redact:
+        ui.status(f"bundle: {recorder.NOT_REDACTED}")
+
+    def invoke(argv: list[str]) -> process.Exit:
+        return _invoke(ui, recording, argv, child, configuration)
+
+    recording.leave_out(request.left_out)
+    ended = _one_after_the_other(request, invoke)
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
-        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error)
+        Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
+        is_one_test=request.runner == COMMAND_RUNNER,
     )
+    for remark in recording.remarks:
+        ui.status(f"bundle: {remark}")
     if ended.recording_error is not None:
         recording.disarm(ended.recording_error)
     if recording.problem:
@@ -75,66 +100,117 @@ def record(
     return Execution(request, ended, recorded, _tail(recording))
 
 
-def runner_name(argv: Sequence[str]) -> str:
+def runner_name(
+    argv: Sequence[str], configuration: Configuration, results: Sequence[str] = ()
+) -> str:
     """Return which runner's command this is, `command` where it is nobody's."""
-    runner = runners.runner_of(argv)
-    return "command" if runner is None else runner.NAME
+    runner = configured.choose(argv, configuration.runners, results)
+    return COMMAND_RUNNER if runner is None else runner.NAME
 
 
-def _invoke_all(ui: Ui, recording: Recorder, env: Mapping[str, str]) -> process.Exit:
+@contextlib.contextmanager
+def _with_tests_file(request: Request) -> Iterator[Request]:
+    """Write the file that `{tests_file}` stands for; it is gone when the command has ended."""
+    if not request.lines or request.selected is None:
+        yield request
+        return
+    with tempfile.TemporaryDirectory(prefix="bundle-tests-") as name:
+        path = Path(name) / "tests.txt"
+        path.write_text("".join(f"{line}\n" for line in request.lines), encoding="utf-8")
+        selected = [
+            [word.replace("{tests_file}", str(path)) for word in command]
+            for command in request.selected
+        ]
+        yield replace(request, selected=selected)
+
+
+def _one_after_the_other(
+    request: Request, invoke: Callable[[list[str]], process.Exit]
+) -> process.Exit:
     """Run the commands one after the other; the first that fails says how it ended.
 
     One that is stopped, or cannot be started, is the last.
     """
-    request = recording.request
     commands = [request.argv] if request.selected is None else request.selected
-    recording.leave_out(request.left_out)
     ends = []
     for argv in commands:
-        ends.append(_invoke(ui, recording, list(argv), env))
+        ends.append(invoke(list(argv)))
         if ends[-1].signal is not None or ends[-1].forwarded or not ends[-1].started:
             return ends[-1]
     return next((one for one in ends if one.code != 0), ends[-1])
 
 
-def _invoke(ui: Ui, recording: Recorder, argv: list[str], env: Mapping[str, str]) -> process.Exit:
-    runner = runners.runner_of(argv)
+def _invoke(
+    ui: Ui,
+    recording: Recorder,
+    argv: list[str],
+    env: Mapping[str, str],
+    configuration: Configuration,
+) -> process.Exit:
     request = recording.request
+
+    def say(line: str) -> None:
+        ui.status(f"bundle: {line}")
+
+    runner = configured.choose(argv, configuration.runners, request.results, say)
     if runner is not None and request.seed_imposed:
         argv, env = runner.seeded(argv, env, request.seed)
     recording.begin_invocation(argv)
-    with _inside(runner, Invocation(argv, env, request.cwd, recording.tell)) as inside:
+    before = recording.sessions()
+    with _inside(ui, runner, Invocation(argv, env, request.cwd, recording.tell)) as inside:
         ended = process.run(
             inside.argv,
             env=inside.env,
             cwd=request.cwd,
             on_output=recording.output,
-            on_idle=recording.idle,
+            on_idle=_idle(recording, inside),
             show=inside.show,
         )
-        _take_in(ui, recording, inside)
+        _take_in(ui, recording, inside, before)
     return ended
 
 
+def _idle(recording: Recorder, inside: Inside) -> Callable[[], None]:
+    poll = inside.poll
+    if poll is None:
+        return recording.idle
+
+    def both() -> None:
+        recording.idle()
+        poll()
+
+    return both
+
+
 @contextlib.contextmanager
-def _inside(runner: Runner | None, invocation: Invocation) -> Iterator[Inside]:
-    """What the runner makes of an invocation; the invocation as it is where it cannot."""
+def _inside(ui: Ui, runner: Runner | None, invocation: Invocation) -> Iterator[Inside]:
+    """What the runner makes of an invocation; the invocation as it is where it cannot.
+
+    Whatever goes wrong there, the command runs.
+    """
     with contextlib.ExitStack() as stack:
         inside = None
         if runner is not None:
-            with contextlib.suppress(OSError):
+            try:
                 inside = stack.enter_context(runner.inside(invocation))
+            except Exception as error:
+                ui.status(f"bundle: the tests are not seen: {_what_went_wrong(error)}")
         yield inside or Inside(invocation.argv, invocation.env)
 
 
-def _take_in(ui: Ui, recording: Recorder, inside: Inside) -> None:
+def _take_in(ui: Ui, recording: Recorder, inside: Inside, before: int) -> None:
+    """Take in what was not told on the way; a report of tests that told of themselves is not."""
     try:
-        told = inside.recording()
-    except (OSError, BundleError) as error:
-        ui.status(f"bundle: what the runner recorded cannot be read: {_reason(error)}")
+        told = inside.recording() or ()
+    except Exception as error:  # the command has ended, and its exit code is to be returned
+        why = _what_went_wrong(error)
+        ui.status(f"bundle: what the runner recorded cannot be read: {why}")
         return
-    if told is not None:
-        recording.take_in(told)
+    if told and not isinstance(told, Recording) and recording.sessions() > before:
+        ui.status("bundle: the tests told of themselves; the files of JUnit XML are left out")
+        return
+    for one in [told] if isinstance(told, Recording) else told:
+        recording.take_in(one)
 
 
 def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:
@@ -180,8 +256,8 @@ def last_lines(execution: Execution) -> list[str]:
     manifest, results = recorded.manifest, recorded.results
     short = manifest.run_id[:8]
     lines = []
-    if not results.sessions:
-        why = pytest_runner.why_unreached(execution.request.argv, execution.output_tail)
+    if results.is_plain_command:
+        why = _why_plain(execution)
         lines += [f"bundle: recorded as a plain command: {why}"] if why else []
     if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
         running = while_running(results)
@@ -190,8 +266,26 @@ def last_lines(execution: Execution) -> list[str]:
     tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
     began = any(test.attempts for test in results.tests)
     total = f"{tests}, {f'{red} not passing' if began else 'none run'}, " if results.tests else ""
+    broken = sum(problem.outcome is Verdict.ERRORED for problem in results.collection)
+    total += f"{broken} not collected, " if broken else ""
     lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
     return lines
+
+
+def _why_plain(execution: Execution) -> str | None:
+    """Why nothing of the tests was seen, and what to do; None where that is as it should be."""
+    argv = execution.request.argv
+    why = pytest_runner.why_unreached(argv, execution.output_tail)
+    if why is not None:
+        return why
+    runner = runner_of(argv)
+    if runner is not None:
+        return f"{runner.NAME} told of no test: it watches, or was asked for something else"
+    script = javascript.script_of(argv, execution.request.cwd)
+    if script is None or runner_of(script) is None:
+        return None
+    words = one_line(shlex.join(script))
+    return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
 
 
 def while_running(results: Results) -> str:
@@ -201,6 +295,10 @@ def while_running(results: Results) -> str:
         return ""
     more = f" and {len(running) - 1} more" if len(running) > 1 else ""
     return f", while running {one_line(running[0])}{more}"
+
+
+def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
+    return _one_after_the_other(request, lambda argv: _pass_through(argv, request.cwd, env))
 
 
 def _pass_through(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> process.Exit:
@@ -214,7 +312,14 @@ def _tail(recording: Recorder) -> str:
     return recording.tail.decode("utf-8", "replace")
 
 
+def _what_went_wrong(error: Exception) -> str:
+    if isinstance(error, OSError | BundleError):
+        return _reason(error)
+    return f"{type(error).__name__}: {error}"
+
+
 def _reason(error: OSError | BundleError) -> str:
     if isinstance(error, BundleError):
         return error.message
-    return f"{error.filename or 'the store'}: {error.strerror}"
+    # A lock that is refused is an OSError without a number.
+    return f"{error.filename or 'the store'}: {error.strerror or error}"

@@ -19,8 +19,13 @@ from bundler.recording import Recording
 
 STATE_BYTES = 625 * 4
 LAST_POSITION = 624
-_SEEDS = {"randomly": re.compile(r"[0-9]{1,20}"), "random_order": re.compile(r"[\w.-]{1,64}")}
-"""The plugins whose seeds are given back, and the forms that these may have."""
+_NUMBER = re.compile("-?[0-9]{1,20}")
+_SEEDS = {
+    "randomly": re.compile("[0-9]{1,20}"),
+    "random_order": re.compile(r"[\w.-]{1,64}"),
+    **dict.fromkeys(("jest", "vitest", "rspec"), _NUMBER),
+}
+"""The plugins and runners whose seeds are given back, and the forms that these may have."""
 
 
 def kept_states(

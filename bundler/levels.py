@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bundler.filters import Filter
+from bundler.own_events import Wanted
 from bundler.results import RED, TestResult, Verdict
 
 
@@ -56,7 +57,10 @@ class OutputWhen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What of a run is shown. `only_failed` leaves out the tests that went well."""
+    """What of a run is shown. `only_failed` leaves out the tests that went well.
+
+    `said` is which of the tests' own events stand between their output; None: none of them.
+    """
 
     status_level: StatusLevel = StatusLevel.PASS
     final_status_level: FinalStatusLevel = FinalStatusLevel.FAIL
@@ -65,6 +69,7 @@ class Options:
     indent: bool = True
     filter: Filter | None = None
     only_failed: bool = False
+    said: Wanted | None = None
 
     def chooses(self, test: TestResult, verdict: Verdict) -> bool:
         """Whether a test is shown at all."""

@@ -25,6 +25,10 @@ class Limits:
     ratio             how many times its packed size a member, or all of them, may unpack to
     ratio_free_bytes  what may be unpacked at any ratio
     window_bytes      the window of a zstd frame
+    log_bytes         a compressed log of events, unpacked, before `log_ratio` counts
+    log_ratio         how many times its packed size a log may unpack to beyond that
+    log_lines         lines of a log, before each must have 16 bytes, and one when packed
+    damaged_lines     lines of a log that cannot be read
     """
 
     entries: int = 200_000
@@ -37,6 +41,10 @@ class Limits:
     ratio: int = 200
     ratio_free_bytes: int = 32 << 20
     window_bytes: int = 8 << 20
+    log_bytes: int = 1 << 30
+    log_ratio: int = 2000
+    log_lines: int = 250_000
+    damaged_lines: int = 100_000
 
     def check(self, limit: str, value: int, what: str) -> None:
         """Raise HostileRecording where `value` is over the limit of that name.
@@ -51,6 +59,23 @@ class Limits:
         """Raise HostileRecording where so few bytes may not unpack to so many."""
         if unpacked > self.ratio_free_bytes:
             self.check("ratio", -(-unpacked // max(packed, 1)), what)
+
+
+LINE_BYTES = 16
+"""What a line has at least, on average: even the shortest event has five times as much."""
+
+_chosen = Limits()
+
+
+def in_force() -> Limits:
+    """Return the limits of this process."""
+    return _chosen
+
+
+def put_in_force(limits: Limits) -> None:
+    """Hold everything that is opened from now on to these limits."""
+    global _chosen
+    _chosen = limits
 
 
 def parse_limits(words: Iterable[str]) -> Limits:
@@ -80,6 +105,14 @@ def over(limit: str, allowed: int, what: str, *, needed: int | None = None) -> H
         f"{what}: over the limit {limit}={allowed}",
         hint=f"If you trust this recording, raise the limit with `--limit {limit}={raised}`.",
     )
+
+
+def check_lines(lines: int, size: int, packed: int | None, what: str) -> None:
+    """Raise HostileRecording where so few bytes may not hold so many lines."""
+    limits = in_force()
+    most = min(size // LINE_BYTES, size if packed is None else packed)
+    if lines > limits.log_lines + most:
+        raise over("log_lines", limits.log_lines, f"{what} has over {lines} lines", needed=lines)
 
 
 class Budget:

@@ -17,7 +17,17 @@ ENCODING_ERRORS = "bundler.visible"
 """The name of an encoding error handler: a character that a stream's encoding lacks is shown as a
 plain one that looks like it, or by its number. It is registered when this module is imported."""
 
-_PLAIN = {"─": "-", "│": "|", "├": "|", "└": "`", "·": "-", "…": "...", "→": "->", "×": "x"}
+_PLAIN = {
+    "─": "-",
+    "│": "|",
+    "├": "|",
+    "└": "`",
+    "·": "-",
+    "…": "...",
+    "→": "->",
+    "×": "x",
+    "✗": "x",
+}
 _FORCING = ("CLICOLOR_FORCE", "FORCE_COLOR")
 _WINDOWS_TERMINALS = ("WT_SESSION", "TERM", "ANSICON", "ConEmuANSI")
 

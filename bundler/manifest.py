@@ -4,7 +4,7 @@ Each document opens with `format {major, minor}`. Another major is refused, nami
 reads it; a newer minor is read, and what is not known here is kept when the document is rewritten.
 `schemas/*.json` describe every field; a test holds them against the types below.
 
-History: 1.0, first version.
+History: 1.0, first version. 1.1, `redaction` in the manifest.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bundler.seeds import show_seed
 
 NAME = "manifest.json"
 FORMAT_MAJOR = 1
-FORMAT_MINOR = 0
+FORMAT_MINOR = 1
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -35,7 +35,8 @@ class Format(msgspec.Struct, frozen=True):
 class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     """What was run, where: the words as given, the directory, the runner that was recognised.
 
-    The last `added` words narrowed a rerun; a rerun of that rerun leaves them out again.
+    The last `added` words narrowed a rerun; a rerun of that rerun leaves them out again. `results`
+    are the patterns of the JUnit XML that the command leaves.
     """
 
     argv: list[str]
@@ -43,6 +44,7 @@ class Command(msgspec.Struct, frozen=True, omit_defaults=True):
     runner: str = "command"
     project: str | None = None
     added: int = 0
+    results: list[str] = []
 
 
 class Parent(msgspec.Struct, frozen=True):
@@ -80,6 +82,19 @@ class Member(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class Redaction(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which secrets were masked: how often each rule struck, in the log and documents, in files.
+
+    `on` is False where the run was recorded with `--no-redact`. `left` are files that hold secrets
+    all the same: they are packed, and cannot be masked without being made anew.
+    """
+
+    on: bool = True
+    masked: dict[str, int] = {}
+    masked_in_files: dict[str, int] = {}
+    left: list[str] = []
+
+
 class RunManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """manifest.json of a run bundle. Times are RFC 3339 in UTC; durations are microseconds."""
 
@@ -100,6 +115,7 @@ class RunManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     ci: dict[str, str] | None = None
     counts: dict[str, int] = {}
     log: Log = Log()
+    redaction: Redaction | None = None
     members: list[Member] = []
 
 

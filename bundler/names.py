@@ -9,40 +9,38 @@ uploader and every shell: `check_name` and `slug` hold it to `[A-Za-z0-9_][A-Za-
 
 from __future__ import annotations
 
-import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable
 
 from bundler.errors import HostileRecording
+from bundler.probe.writer.file_names import (
+    MAX_NAME,
+    READABLE,
+    RESERVED,
+    collision_key,
+    slug,
+)
 
-MAX_NAME = 120
-READABLE = 64
-_DIGEST_HEX = 16
+__all__ = [
+    "MAX_NAME",
+    "READABLE",
+    "check_name",
+    "check_names",
+    "collision_key",
+    "name_problem",
+    "path_problem",
+    "safe_path",
+    "shown",
+    "slug",
+]
+
 _SHOWN = 100
 _SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_UNSAFE_RUN = re.compile(r"[^A-Za-z0-9._-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 _ENDING = re.compile(r"\.[A-Za-z0-9]{1,8}\Z")
 _PASSED_OVER = re.compile(r"(?:\Arun\.lock|\.tmp)\Z")  # what the reader of a directory leaves out
-_RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\..*)?", re.IGNORECASE)
-
-
-def slug(test_id: str) -> str:
-    """Return the name of a test's directory: a readable part of its id, then a digest of all of it.
-
-    The digest (64 bits of SHA-256, hex) tells apart what the readable part does not: ids that
-    differ only in case, in what was replaced, or in what was cut out of the middle.
-    """
-    digest = hashlib.sha256(test_id.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST_HEX]
-    readable = _UNSAFE_RUN.sub("-", test_id).strip("-.")
-    if len(readable) > READABLE:
-        half = READABLE // 2 - 1
-        readable = f"{readable[:half]}--{readable[-half:]}"
-    name = f"{readable}-{digest}" if readable else digest
-    return f"_{name}" if _RESERVED.fullmatch(name) else name
 
 
 def check_name(component: str) -> str:
@@ -50,10 +48,23 @@ def check_name(component: str) -> str:
 
     Raises HostileRecording, naming the rule that it breaks.
     """
-    problem = _name_problem(component)
+    problem = name_problem(component)
     if problem:
         raise HostileRecording(f"name {shown(component)} {problem}")
     return component
+
+
+def name_problem(component: str) -> str:
+    """Return the rule that the name of a file to be made in a bundle breaks, or the empty text."""
+    if not _SAFE.fullmatch(component):
+        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
+    if len(component) > MAX_NAME:
+        return f"is longer than {MAX_NAME} characters"
+    if component.endswith("."):
+        return "ends with a dot"
+    if RESERVED.fullmatch(component):
+        return "is reserved on Windows"
+    return ""
 
 
 def safe_path(path: str) -> str:
@@ -109,37 +120,16 @@ def check_names(names: Iterable[str], where: str) -> None:
             raise HostileRecording(f"{where}: entry {shown(name)} is both a file and a directory")
 
 
-def collision_key(path: str) -> str:
-    """Return what two names share when a file system that ignores case or Unicode normal form
-    takes them for one (canonical caseless matching, Unicode 3.13, D145)."""
-    if path.isascii():
-        return path.lower()
-    decomposed = unicodedata.normalize("NFD", path)
-    return unicodedata.normalize("NFD", decomposed.casefold())
-
-
 def shown(name: str) -> str:
     """Return a stranger's name as a message may show it: quoted, escaped, not too long."""
     return repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…")
 
 
 def _safe_component(component: str) -> str:
-    if not _name_problem(component) and not _PASSED_OVER.search(component):
+    if not name_problem(component) and not _PASSED_OVER.search(component):
         return component
     ending = _ENDING.search(component)
     return slug(component) + (ending[0] if ending and not _PASSED_OVER.search(component) else "")
-
-
-def _name_problem(component: str) -> str:
-    if not _SAFE.fullmatch(component):
-        return "is not made of A-Z a-z 0-9 . _ - alone, or starts with . or -"
-    if len(component) > MAX_NAME:
-        return f"is longer than {MAX_NAME} characters"
-    if component.endswith("."):
-        return "ends with a dot"
-    if _RESERVED.fullmatch(component):
-        return "is reserved on Windows"
-    return ""
 
 
 def _is_unicode(text: str) -> bool:

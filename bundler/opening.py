@@ -26,9 +26,10 @@ from bundler.archive import Members
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 from bundler.eventlog import decompressed
 from bundler.formats import HEAD_BYTES, READERS, Reader
-from bundler.limits import Limits
+from bundler.limits import Limits, in_force
 from bundler.names import shown
 from bundler.recording import Recording
+from bundler.results import collector_paused
 from bundler.zip_records import looks_like_zip
 
 _CHUNK = 256 * 1024
@@ -39,7 +40,8 @@ _XZ_MEMORY = 256 << 20
 def read_path(path: Path) -> Recording:
     """Open a file, a directory or a named pipe. Raises OSError, UnreadableRecording."""
     if path.is_dir():
-        return _read_directory(path)
+        with collector_paused():
+            return _read_directory(path)
     with path.open("rb") as file:
         return read_stream(file, where=str(path), path=path)
 
@@ -49,23 +51,28 @@ def read_stream(stream: IO[bytes], *, where: str, path: Path | None = None) -> R
 
     Raises UnreadableRecording; NotARecording before a pipe of unknown content is read to its end.
     """
-    limits = Limits()
+    with collector_paused():
+        return _read_stream(stream, where, path)
+
+
+def _read_stream(stream: IO[bytes], where: str, path: Path | None) -> Recording:
+    limits = in_force()
     head = _head(stream)
     if looks_like_zip(head):
-        again = path if path is not None and stream.seekable() else _rejoined(head, stream)
+        again = path if path is not None and stream.seekable() else rejoined(head, stream)
         return _read_archive(archive.open_zip(again, where=where), where)
-    kind = _compression(head)
+    kind = compression_of(head)
     if kind is None and _reader_of(head) is None:
         raise _unknown(where, head)
     if kind is None and path is not None and stream.seekable():
         stream.seek(0)
         return _read_plain(stream, where)
-    with _rejoined(head, stream) as whole:
+    with rejoined(head, stream) as whole:
         if kind is None:
             with archive.spool(whole, limits, where=where) as file:
                 return _read_plain(file, where)
         problems: list[str] = []
-        with _unpacked(kind, whole, limits, where, problems) as file:
+        with unpacked(kind, whole, limits, where, problems) as file:
             recording = _read_plain(file, where)
     recording.problems += problems
     return recording
@@ -149,7 +156,7 @@ def _head(stream: IO[bytes]) -> bytes:
     return head
 
 
-def _rejoined(head: bytes, stream: IO[bytes]) -> IO[bytes]:
+def rejoined(head: bytes, stream: IO[bytes]) -> IO[bytes]:
     """The stream from its start, also where it cannot seek."""
     return io.BufferedReader(_Rejoined(head, stream), _CHUNK)
 
@@ -194,11 +201,12 @@ _DECOMPRESSORS: dict[str, Callable[[], Any]] = {
 }
 
 
-def _compression(head: bytes) -> str | None:
+def compression_of(head: bytes) -> str | None:
+    """Return how what begins like this is compressed, None where it is not."""
     return next((kind for sign, kind in _SIGNS.items() if head.startswith(sign)), None)
 
 
-def _unpacked(
+def unpacked(
     kind: str, packed: IO[bytes], limits: Limits, where: str, problems: list[str]
 ) -> IO[bytes]:
     """The content of a compressed file, in a temporary one. Raises UnreadableRecording."""

@@ -16,13 +16,17 @@ import pytest
 if TYPE_CHECKING:
     from bundler.recorder import Recorder
 
+BEFORE: pytest.StashKey[dict[str, str | None]] = pytest.StashKey()
 RECORDER: pytest.StashKey[Recorder] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--bundle` and `--bundle-seed`."""
+    """Add `--bundle`, `--bundle-seed` and `--bundle-no-redact`."""
     group = parser.getgroup("bundle", "recording with bundle")
     group.addoption("--bundle", action="store_true", help="record this run into the store")
+    group.addoption(
+        "--bundle-no-redact", action="store_true", help="leave secrets in the recording (unsafe)"
+    )
     group.addoption("--bundle-seed", metavar="N", help="the root seed, imposed (with --bundle)")
 
 
@@ -76,6 +80,7 @@ def _begin(config: pytest.Config) -> None:
             seed=parse_seed(chosen) if chosen else random_seed(),
             runner="pytest",
             seed_imposed=chosen is not None,
+            redact=not config.getoption("bundle_no_redact"),
         )
         recording = recorder.begin(request, open_store(), os.environ, {})
     except BundleError as error:
@@ -83,7 +88,12 @@ def _begin(config: pytest.Config) -> None:
     except OSError as error:
         sys.stderr.write(f"bundle: not recording: {error.strerror}\n")
         return
+    if not request.redact:
+        sys.stderr.write(f"bundle: {recorder.NOT_REDACTED}\n")
     config.stash[RECORDER] = recording
+    variables = recorder.child_variables(recording, os.environ, fix_hash=False)
+    config.stash[BEFORE] = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     recording.start_describing()
     probe.load().activate(config, recorder.probe_settings(recording, probe.PATH))
 
@@ -96,14 +106,28 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         return
     from bundler.status import Ending
 
+    _give_back(config.stash[BEFORE])
+
     exit_code = getattr(config, "_bundle_exit_status", None)
     recorded = recording.finish(Ending(exit_code))
     if recorded is None:
         sys.stderr.write(f"bundle: the recording is incomplete: {recording.problem}\n")
         return
+    for remark in recording.remarks:
+        sys.stderr.write(f"bundle: {remark}\n")
     short = recorded.manifest.run_id[:8]
     seed = recorded.manifest.seed_hex
     sys.stderr.write(f"bundle: run {short}, seed {seed}; `bundle replay {short}`\n")
+
+
+def _give_back(before: dict[str, str | None]) -> None:
+    import os
+
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.hookimpl(trylast=True)

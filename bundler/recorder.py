@@ -7,44 +7,69 @@ one sentence; the child and its exit code are what they would have been.
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bundler import __version__, atomic, bundle, environment, test_bundles
+import msgspec
+
+from bundler import (
+    __version__,
+    archive,
+    atomic,
+    bundle,
+    dropped_files,
+    environment,
+    test_bundles,
+)
 from bundler.errors import BundleError
 from bundler.events import Event, text_fields
 from bundler.manifest import (
     Command,
     Format,
     Parent,
+    Redaction,
     RunManifest,
     RunStatus,
     encode_document,
     parse_document,
 )
+from bundler.masked_files import files_below, mask_files, mask_names
+from bundler.masked_log import MaskedOutputs
+from bundler.probe.writer.bundle_directory import BASE_VARIABLES
 from bundler.recording import Recording
-from bundler.redaction import redact_argv
-from bundler.results import Attempt, Results, fold
+from bundler.redaction import OFF, UNMASKED, Stream, masked_command, redact_argv
+from bundler.results import COMMAND_RUNNER, Attempt, Results, fold
 from bundler.seeds import hash_seed, show_seed
-from bundler.status import Ending, judge
+from bundler.status import Ending, judge, signal_name
 from bundler.store import Store
+from bundler.test_bundles import FOLDER
 from bundler.times import UNKNOWN_TIME, epoch_microseconds
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
-CHUNK = 256 * 1024
+CHUNK = 128 * 1024
+"""JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
+
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
 RUN_OUTPUT_TAIL = 1024 * 1024
 MOMENT_S = 0.2
+NOT_REDACTED = (
+    "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
+)
 NO_SESSION = "00000000"
+COMMAND_SESSION = "00000001"
 LEFT_OUT_AT_ONCE = 500
 SELECTION = "selection.json"
+MOST_CHANGES = 1000
+MOST_REMARKS = 3
 
 
 @dataclass(frozen=True)
@@ -52,7 +77,8 @@ class Request:
     """What is to be recorded: the command as given, where, under which seed, as whose rerun.
 
     `selected` are the commands that run a part of its tests, where it cannot select them itself,
-    and `left_out` the tests that a rerun leaves out then.
+    and `left_out` the tests that a rerun leaves out then; `lines` is what `{tests_file}` in them
+    stands for. `results` are the patterns of the JUnit XML that the command leaves.
     """
 
     argv: Sequence[str]
@@ -61,11 +87,14 @@ class Request:
     runner: str = "command"
     selected: Sequence[Sequence[str]] | None = None
     left_out: Sequence[str] = ()
+    lines: Sequence[str] = ()
+    results: Sequence[str] = ()
     seed_imposed: bool = False
     parent: str | None = None
     added: int = 0
     output_limit: int = 10_000_000
     watch_entropy: bool = False
+    redact: bool = True
 
 
 @dataclass(frozen=True)
@@ -83,21 +112,32 @@ _OURS_TO_TELL = frozenset({"RunStarted", "RunOutput", "RunFinished"})
 
 
 class Recorder:
-    """One run being recorded by the wrapper. `problem` says why it stopped recording, if it did."""
+    """One run being recorded by the wrapper.
+
+    `problem` says why it stopped recording, if it did; `remarks` are what else there is to say.
+    """
 
     def __init__(
-        self, request: Request, store: Store, live: bundle.LiveBundle, env: Mapping[str, str]
+        self,
+        request: Request,
+        store: Store,
+        live: bundle.LiveBundle,
+        env: Mapping[str, str],
+        documents: Iterable[str] = (),
     ) -> None:
         self.store = store
         self.live = live
         self.problem: str | None = None
+        self.remarks: list[str] = []
         self.tail = b""
         self.request = request
+        self._ours = bundle.DERIVED | {bundle.ENVIRONMENT, *documents}
         self._output = _BoundedOutput(live)
         self._timed_out = False
         self._told: RunStatus | None = None
         self._shift_us = 0
-        self._invocation = -1
+        self._lane = 0
+        self._lane_is_used = False
         self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
 
     def start_describing(self) -> None:
@@ -128,9 +168,10 @@ class Recorder:
 
         Words of ours that differ from the command's own are noted.
         """
-        self._invocation += 1
+        self._next_lane()
         if list(argv) != list(self.request.argv):
-            words = [as_text(word) for word in redact_argv(list(argv))]
+            words = [as_text(word) for word in argv]
+            words = redact_argv(words) if self.request.redact else words
             self.note("Invoked", "started", {"argv": words})
 
     def leave_out(self, test_ids: Sequence[str]) -> None:
@@ -157,16 +198,16 @@ class Recorder:
             try:
                 if event.event == "RunStarted":
                     self._shift_us = self._since_begin(str(event.payload().get("started_at")))
-                self._tell(event)
+                self._tell(event, event.payload())
             except (OSError, ValueError) as error:
                 self.disarm(error)
 
-    def _tell(self, event: Event) -> None:
+    def _tell(self, event: Event, data: dict[str, Any]) -> None:
         if event.event in _OURS_TO_TELL:
             return
-        data = event.payload()
-        if self._invocation > 0 and "session" in data:
-            data["session"] = f"{self._invocation:04x}{data['session'][-4:]}"
+        if "session" in data:
+            self._lane_is_used = True
+            data["session"] = f"{self._lane:04x}{data['session'][-4:]}"
         self.live.append(
             event.event,
             category=event.category,
@@ -177,6 +218,19 @@ class Recorder:
             ts_us=event.ts_us + self._shift_us,
             data=data,
         )
+
+    def _next_lane(self) -> None:
+        """What is told from here on numbers its sessions from 1 again."""
+        self._lane += self._lane_is_used
+        self._lane_is_used = False
+
+    def sessions(self) -> int:
+        """How many runners have told of themselves so far. Never raises."""
+        try:
+            with self.live.log.open("rb") as log:
+                return sum(b'"event":"SessionStarted"' in line for line in log)
+        except OSError:
+            return 0
 
     def _since_begin(self, started_at: str) -> int:
         """When something began, in microseconds since this run did; now where nobody knows."""
@@ -191,6 +245,7 @@ class Recorder:
         if self.problem is None:
             try:
                 self._output.flush()
+                self._next_lane()
                 self._take_in(told)
             except (OSError, ValueError, BundleError) as error:
                 self.disarm(error)
@@ -198,38 +253,147 @@ class Recorder:
     def _take_in(self, told: Recording) -> None:
         begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
         self._shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
-        for _, event in told.events():
-            self._tell(event)
+        masked = MaskedOutputs(self.live.masker, told.events())
+        for offset, event in told.events():
+            self._tell(event, masked.data(offset, event))
         for name in told.files:
             bundle.keep(told.files, name, self.live.directory / "source" / name)
         self._told = told.manifest.status
 
-    def finish(self, ending: Ending) -> Recorded | None:
-        """Finish the bundle and return it, or None where the recording failed."""
+    def _look_at_artifacts(self) -> None:
+        """Make safe what the tests left, and say what had to be changed."""
+        folder = self.live.directory / FOLDER
+        try:
+            changes = dropped_files.make_safe(folder)
+        except OSError as error:
+            changes = [dropped_files.Change(FOLDER, f"cannot be looked at: {error.strerror}")]
+        if changes:
+            words = _changed(changes)
+            self.remarks.append(words)
+            told = [{"name": as_text(one.name), "why": one.why} for one in changes[:MOST_CHANGES]]
+            data = {"warning": "ArtifactsChanged", "message": words, "artifacts": told}
+            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+
+    def _take_suite_bundles(self, results: Results) -> bool:
+        """Take in the tests that the suite recorded itself, where pytest did not tell of them."""
+        folder = self.live.directory / FOLDER
+        by_pytest = any(one.info.get("runner") == "pytest" for one in results.sessions)
+        if by_pytest or not folder.is_dir() or not any(folder.iterdir()):
+            return False
+        from bundler import suite_bundles
+
+        known = {test.test_id for test in results.tests}
+        manifest = self.live.manifest
+        try:
+            members = archive.open_directory(self.live.directory)
+            told = suite_bundles.recorded(
+                members, FOLDER, known, started_at=manifest.created_at, seed=manifest.seed
+            )
+        except BundleError as error:
+            self.remarks.append(f"the test bundles of the suite cannot be read: {error.message}")
+            return False
+        if told is None:
+            return False
+        self._next_lane()
+        self._shift_us = 0
+        for _, event in told.events():
+            self._tell(event, event.payload())
+        self.remarks += [f"{FOLDER}: {problem}" for problem in told.problems[:MOST_REMARKS]]
+        return True
+
+    def finish(self, ending: Ending, *, is_one_test: bool = False) -> Recorded | None:
+        """Finish the bundle and return it, or None where the recording failed.
+
+        `is_one_test`: the command itself is a test, unless there was one inside it.
+        """
         try:
             if self._thread.is_alive():
                 self._thread.join(timeout=5)
-            return self._finish(ending)
+            return self._finish(ending, is_one_test=is_one_test)
         except (OSError, ValueError) as error:
             self.disarm(error)
         finally:
             self._close()
         return None
 
-    def _finish(self, ending: Ending) -> Recorded:
+    def _finish(self, ending: Ending, *, is_one_test: bool) -> Recorded:
         self._output.flush()
+        names = self._mask_names() if self.request.redact else 0
+        self._look_at_artifacts()
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
+        self._mask_files(names)
         results = fold(recording.events())
+        if self._take_suite_bundles(results):
+            results = fold(recording.events())
+        if is_one_test and ending.started and not results.sessions:
+            self._tell_command(ending)
+            results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
         if self._write_test_bundles(recording, results):
             results = fold(recording.events())
+        _remove_if_empty(self.live.directory / FOLDER)
         status = self._status(ending) or judge(ending, results, runner=self.request.runner)
+        if status.reason:
+            reason = self.live.masker.text(status.reason)
+            status = msgspec.structs.replace(status, reason=reason)
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
+
+    def _mask_names(self) -> int:
+        """Mask the names of what the tests left, before they are made safe in another way."""
+        try:
+            return mask_names(self.live.directory, self.live.masker, self._ours)
+        except OSError:
+            self._look_at_artifacts()  # a tree that is too deep for any path has to go first
+            return mask_names(self.live.directory, self.live.masker, self._ours)
+
+    def _mask_files(self, names: int) -> None:
+        """Mask what the tests left; where something packed holds a secret, say so."""
+        if not self.request.redact:
+            return
+        live, ours = self.live, self._ours
+        if not names and next(files_below(live.directory, ours), None) is None:
+            return
+        from bundler.scanning import is_packed, scan
+
+        counts = mask_files(live.directory, live.masker, ours)
+        counts += Counter(name=names)
+        left = [
+            path.relative_to(live.directory).as_posix()
+            for path in files_below(live.directory, ours)
+            if is_packed(path) and next(scan(path, live.masker), None)
+        ]
+        for name in left:
+            words = f"{name} is packed and holds a secret, which is not masked"
+            data = {"warning": "SecretLeft", "message": words}
+            live.append("Warning", category="log", level="WARN", message=words, data=data)
+        redaction = Redaction(masked_in_files=dict(sorted(counts.items())), left=left)
+        live.manifest = msgspec.structs.replace(live.manifest, redaction=redaction)
+
+    def _tell_command(self, ending: Ending) -> None:
+        """The command as a test: its id is its words, its output the run's."""
+        session, name = {"session": COMMAND_SESSION}, command_test(self.live.manifest.command.argv)
+        now_us = (time.monotonic_ns() - self.live.started_ns) // 1000
+        outcome, why = _outcome(ending)
+        began = {**session, "runner": COMMAND_RUNNER}
+        told: list[tuple[str, str | None, int, dict[str, Any]]] = [
+            ("SessionStarted", None, 0, began),
+            ("TestStarted", name, 0, {**session, "attempt": 1}),
+        ]
+        if outcome is not None:
+            failures = [{"phase": "call", "message": why}] if why else []
+            ended = {"outcome": outcome, "call_us": now_us, "failures": failures}
+            told.append(("TestFinished", name, now_us, {**session, "attempt": 1, **ended}))
+        told.append(("SessionFinished", None, now_us, {**session, "exit_status": ending.exit_code}))
+        for event, test_id, ts_us, data in told:
+            category = "test" if test_id else "run"
+            self.live.append(
+                event, category=category, message="", test_id=test_id, ts_us=ts_us, data=data
+            )
 
     def _status(self, ending: Ending) -> RunStatus | None:
         """How the runner says that the run ended, unless it ended otherwise."""
@@ -274,7 +438,7 @@ class Recorder:
 
     def _describe(self, env: dict[str, str]) -> None:
         try:
-            document = environment.collect(env, self.request.cwd)
+            document = self.live.masker.value(environment.collect(env, self.request.cwd))
             path = self.live.directory / bundle.ENVIRONMENT
             atomic.write(path, encode_document(document))
         except (OSError, ValueError) as error:
@@ -292,6 +456,21 @@ class Recorder:
             self.disarm(error)
 
 
+def command_test(argv: Sequence[str]) -> str:
+    """Return the id of a command that is one test: its words, as a shell takes them."""
+    return shlex.join(as_text(word) for word in redact_argv(list(argv)))
+
+
+def _outcome(ending: Ending) -> tuple[str | None, str]:
+    """How the command ended as a test, and why; None where it was stopped before its end."""
+    if ending.signal is not None:
+        name = signal_name(ending.signal)
+        return (None, "") if ending.forwarded else ("crashed", f"killed by {name}")
+    if ending.exit_code == 0:
+        return "passed", ""
+    return "failed", f"exit code {ending.exit_code}"
+
+
 def begin(
     request: Request, store: Store, env: Mapping[str, str], documents: Mapping[str, bytes]
 ) -> Recorder:
@@ -300,6 +479,8 @@ def begin(
     Raises OSError where the store refuses.
     """
     run_id = str(uuid.uuid4())
+    argv = [as_text(word) for word in request.argv]
+    argv, masker = masked_command(argv, env) if request.redact else (argv, OFF)
     manifest = RunManifest(
         format=Format(),
         run_id=run_id,
@@ -308,22 +489,25 @@ def begin(
         seed_imposed=request.seed_imposed,
         created_at=_now(),
         command=Command(
-            argv=[as_text(word) for word in redact_argv(list(request.argv))],
-            cwd=as_text(str(request.cwd)),
+            argv=argv,
+            cwd=masker.text(as_text(str(request.cwd))),
             runner=request.runner,
-            project=as_text(str(store.project)),
+            project=masker.text(as_text(str(store.project))),
             added=request.added,
+            results=list(request.results),
         ),
         status=RunStatus("running"),
         parent=Parent(request.parent) if request.parent else None,
         recorder={"name": "seedbundle", "version": __version__},
-        ci=environment.ci_coordinates(env),
+        ci=masker.value(environment.ci_coordinates(env)),
+        redaction=Redaction(on=request.redact),
     )
     directory = store.new_run(run_id)
     for name, content in documents.items():
         atomic.write(directory / name, content)
-    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
-    return Recorder(request, store, live, env)
+    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
+    (directory / FOLDER).mkdir(exist_ok=True)
+    return Recorder(request, store, live, env, documents)
 
 
 def probe_settings(recorder: Recorder, probe_path: Path) -> str:
@@ -343,6 +527,7 @@ def probe_settings(recorder: Recorder, probe_path: Path) -> str:
             "selection": str(selection) if selection.exists() else None,
             "impose": live.manifest.seed_imposed,
             "watch_entropy": recorder.request.watch_entropy,
+            "redact": recorder.request.redact,
         }
     )
 
@@ -355,7 +540,8 @@ def as_text(word: str) -> str:
 class _BoundedOutput:
     """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
 
-    A test runner prints a character a test, so what comes within a moment is one event.
+    It is masked before it is cut; what may be the beginning of a secret waits for what follows. A
+    test runner prints a character a test, so what comes within a moment is one event.
     """
 
     def __init__(self, live: bundle.LiveBundle) -> None:
@@ -367,6 +553,7 @@ class _BoundedOutput:
         self._tail: list[tuple[str, bytes]] = []
         self._tail_bytes = 0
         self._omitted = 0
+        self._masked: dict[str, Stream] = {}
 
     def take(self, stream: str, chunk: bytes) -> None:
         now = time.monotonic()
@@ -387,6 +574,8 @@ class _BoundedOutput:
     def flush(self) -> None:
         """Write what is pending and the tail that was kept back, the cut counted on its start."""
         self._pass_on()
+        for stream, masked in self._masked.items():
+            self._bound(stream, masked.flush())
         omitted, self._omitted = self._omitted, 0
         for stream, piece in self._tail:
             self._append(stream, piece, omitted)
@@ -395,13 +584,18 @@ class _BoundedOutput:
 
     def _pass_on(self) -> None:
         pending, self._pending = bytes(self._pending), bytearray()
-        for begin in range(0, len(pending), CHUNK):
-            piece = pending[begin : begin + CHUNK]
+        if pending:
+            stream = self._masked.setdefault(self._stream, self._live.masker.stream())
+            self._bound(self._stream, stream.feed(pending))
+
+    def _bound(self, stream: str, content: bytes) -> None:
+        for begin in range(0, len(content), CHUNK):
+            piece = content[begin : begin + CHUNK]
             if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
                 self._written += len(piece)
-                self._append(self._stream, piece, 0)
+                self._append(stream, piece, 0)
             else:
-                self._keep(self._stream, piece)
+                self._keep(stream, piece)
 
     def _keep(self, stream: str, piece: bytes) -> None:
         self._tail.append((stream, piece))
@@ -415,7 +609,21 @@ class _BoundedOutput:
         data: dict[str, object] = {"stream": stream, **text_fields(piece)}
         if omitted:
             data["omitted_bytes"] = omitted
-        self._live.append("RunOutput", category="output", message="", data=data)
+        self._live.append("RunOutput", category="output", message="", data=data, masked=True)
+
+
+def _changed(changes: Sequence[dropped_files.Change]) -> str:
+    more = len(changes) - MOST_REMARKS
+    count = "1 file" if len(changes) == 1 else f"{len(changes)} files"
+    shown = "; ".join(map(str, changes[:MOST_REMARKS])) + (f"; {more} more" if more > 0 else "")
+    return f"{count} that the tests left had to be renamed or removed: {shown}"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        pass  # there is something in it, which is why it is there
 
 
 def _is_open(attempt: Attempt) -> bool:
@@ -451,9 +659,24 @@ def child_variables(
     fixes = fix_hash and "PYTHONHASHSEED" not in env
     hashing = {"PYTHONHASHSEED": str(hash_seed(manifest.seed))} if fixes else {}
     imposed = {name: str(manifest.seed) for name in SEED_VARIABLES if name not in env}
+    unmasked = {} if recorder.request.redact else {UNMASKED: "1"}
     return {
+        **unmasked,
         "BUNDLE_RUN_ID": manifest.run_id,
         "BUNDLE_RUN_SEED": manifest.seed_hex,
         **hashing,
         **(imposed if manifest.seed_imposed else {}),
+        **artifact_variables(recorder, env),
     }
+
+
+def artifact_variables(recorder: Recorder, env: Mapping[str, str]) -> dict[str, str]:
+    """Return where a suite finds the place for its artifacts: in the bundle of this run.
+
+    What a user set stays; what a recording around this one set does not.
+    """
+    around = env.get("BUNDLE_RUN_ID")
+    place = str((recorder.live.directory / FOLDER).absolute())
+    theirs = {name for name in BASE_VARIABLES if env.get(name, "").strip()}
+    ours = {name for name in theirs if around and around in env[name]}
+    return {name: place for name in BASE_VARIABLES if name not in theirs - ours}

@@ -6,13 +6,15 @@ format translates into the same events, so there is one way to look at a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import io
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import IO, Any
 
 from bundler.eventlog import EventLog
 from bundler.events import Event, decode_line, text_bytes
+from bundler.limits import in_force, over
 from bundler.manifest import RunManifest
 from bundler.results import Results, fold
 
@@ -58,18 +60,24 @@ class Recording:
     damaged_lines: list[DamagedLine] = field(default_factory=list)
 
     def events(self) -> Iterator[tuple[int, Event]]:
-        """Yield every readable event with its offset; note the lines that are not."""
+        """Yield every readable event with its offset; note the lines that are not.
+
+        Raises HostileRecording where these are too many.
+        """
         damaged: list[DamagedLine] = []
+        most = in_force().damaged_lines
         for line in self.log.lines():
-            if line.problem:
-                damaged.append(DamagedLine(line.offset, line.problem))
-                continue
+            why = line.problem
             try:
-                event = decode_line(line.content)
+                event = None if why else decode_line(line.content)
             except ValueError as error:
-                damaged.append(DamagedLine(line.offset, str(error)))
+                event, why = None, str(error)
+            if event is not None:
+                yield line.offset, event
                 continue
-            yield line.offset, event
+            damaged.append(DamagedLine(line.offset, why))
+            if len(damaged) > most:
+                raise over("damaged_lines", most, f"{self.where}: the event log")
         self.damaged_lines = damaged
 
     @cached_property
@@ -97,3 +105,15 @@ class Recording:
                 omitted_bytes=int(data.get("omitted_bytes", 0)),
                 ts_us=event.ts_us,
             )
+
+
+def opened(files: Mapping[str, bytes], name: str) -> IO[bytes]:
+    """Return a stream of a file of a recording; one may be too large for memory."""
+    opening: Callable[[str], IO[bytes]] | None = getattr(files, "open", None)
+    return opening(name) if opening else io.BytesIO(files[name])
+
+
+def file_size(files: Mapping[str, bytes], name: str) -> int:
+    """Return how many bytes a file of a recording has."""
+    size: Callable[[str], int] | None = getattr(files, "size", None)
+    return size(name) if size else len(files[name])

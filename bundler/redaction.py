@@ -1,80 +1,143 @@
-"""What is never written: user-info in URLs, the values of secret-looking options and variables.
+"""What is never written as it is: the implementation is the probe's, and this is the way to it.
 
-Best effort, by shape alone; whoever needs more keeps secrets off command lines.
+The probe stands alone in the environment of the tests, and whatever it masks has to be masked in
+the same way by the wrapper, the test's own recording, `bundle scan` and `bundle pack --redact`. So
+the rules exist once, in `bundle_probe/masking/`, where they are described.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
-MASK = "***"
+from bundler import probe
 
-# Up to the last `@` before the path: a password may hold an `@` of its own.
-_USERINFO = re.compile(r"://[^\s/?#]*@")
+# A whole word, the value of an assignment, or the user-info of a URL.
+_LOST = re.compile(r"(?:^|[\s=\"'])\*\*\*(?:$|[\s\"'])|://\*\*\*@")
 
-_ASSIGNMENT = re.compile(r"([A-Za-z0-9_.-]+)=(.*)", re.DOTALL)
-_OPTION = re.compile(r"--?[A-Za-z][A-Za-z0-9_.-]*")
+_masking = probe.load_masking()
+_MARK = re.compile(_masking.MARK.decode("ascii"))
 
-# `session` and `private` are left out on purpose: `--session-timeout 60` is no secret, and a
-# command that is masked where it need not be cannot be run again from what was recorded.
-_SECRET_WORDS = {"apikey", "auth", "authorization", "bearer", "cookie", "cookies", "credential"}
-_SECRET_WORDS |= {"credentials", "dsn", "pat", "pwd"}
-_SECRET_PAIRS = {("api", "key"), ("access", "key"), ("private", "key")}
-_SECRET_PARTS = re.compile(r"token(?!iz)|secret|passw")
+UNMASKED = "BUNDLE_NO_REDACT"
+"""The variable by which a test process knows that `--no-redact` was given."""
 
-# White space, or a word as a shell has it (quoted parts belong to it), or a quote without its pair.
-_PIECE = re.compile(r"""\s+|(?:'[^']*'|"[^"]*"|[^\s'"])+|.""")
+
+class Stream(Protocol):
+    """Masks bytes that come in pieces.
+
+    `found` has (offset, line, size, rule) of every secret so far; lines count from 1.
+    """
+
+    found: list[tuple[int, int, int, str]]
+
+    def feed(self, piece: bytes) -> bytes:
+        """Return what can be written by now; what may be part of a secret is held back."""
+        ...
+
+    def flush(self) -> bytes:
+        """Return the rest: nothing comes after it."""
+        ...
+
+
+class Masker(Protocol):
+    """Masks the secrets that it knows, and whatever has the shape of one."""
+
+    secrets: Mapping[str, str]
+
+    def find(self, data: bytes) -> Sequence[tuple[int, int, str]]:
+        """Return (begin, end, rule) for every secret, in order, none overlapping."""
+        ...
+
+    def mask(self, data: bytes, same_size: bool = False) -> bytes:
+        """Return bytes without their secrets; the same object where there are none."""
+        ...
+
+    def text(self, text: str) -> str:
+        """Return a text without its secrets."""
+        ...
+
+    def value(self, value: Any) -> Any:
+        """Return a value of JSON with every text in it masked, names too."""
+        ...
+
+    def line(self, line: bytes) -> bytes:
+        """Return one line of JSON without its secrets."""
+        ...
+
+    def stream(self, same_size: bool = False) -> Stream:
+        """Return what masks bytes that come in pieces."""
+        ...
+
+
+OPTION = "option"
+"""The rule by which the value of an option is masked."""
+
+OFF: Masker = _masking.OFF
+"""Masks nothing."""
+
+
+def masker_of(environment: Mapping[str, str], argv: Iterable[str] = ()) -> Masker:
+    """Return what masks the secrets of an environment and of the words of a command."""
+    masker: Masker = _masking.masker_of(environment, list(argv))
+    return masker
+
+
+def masker_of_this_process(environment: Mapping[str, str]) -> Masker:
+    """Return what masks the secrets of the environment, unless it says that nothing is masked."""
+    return OFF if environment.get(UNMASKED) else masker_of(environment)
+
+
+def counted(data: bytes) -> dict[str, int]:
+    """Return how often each rule has left its mark in some bytes."""
+    return dict(_masking.counted(data))
+
+
+def restored(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[list[str], str | None]:
+    """Return the words of a recorded command with the values of variables in place of their marks.
+
+    And the first word with a mark whose value is not known, or None.
+    """
+    known = {_masking.rule_of(name): value for name, value in environment.items()}
+    words, lost = [], None
+    for word in argv:
+        unknown = _MARK.sub(lambda mark: "" if mark[1] in known else mark[0], word)
+        if lost is None and (_MARK.search(unknown) or holds_masked_option(unknown)):
+            lost = word
+        words.append(_MARK.sub(lambda mark: known.get(mark[1], mark[0]), word))
+    return words, lost
+
+
+def holds_masked_option(word: str) -> bool:
+    """Whether a word of a recorded command is, or holds, the mark of a value that is lost."""
+    return _LOST.search(word) is not None
 
 
 def strip_userinfo(text: str) -> str:
-    """Return the text with the user-info of every URL in it taken out.
+    """Return the text with the user-info of every URL in it taken out."""
+    stripped: str = _masking.strip_userinfo(text)
+    return stripped
 
-    `https://me:word@host/x` becomes `https://host/x`. `git@host:path` is no URL and stays.
+
+def masked_command(argv: Sequence[str], environment: Mapping[str, str]) -> tuple[list[str], Masker]:
+    """Return the words of a command as they are recorded, and what masks its secrets elsewhere.
+
+    What stands in a variable is marked with its name, so that a rerun can put it back.
     """
-    return _USERINFO.sub("://", text)
+    known = masker = masker_of(environment)
+    if _masking.secrets_of(environment, argv) != known.secrets:
+        masker = masker_of(environment, argv)
+    words = redact_argv(list(map(known.text, argv)))
+    return list(map(masker.text, words)), masker
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
-    """Return the words of a command with secret-looking values masked, and user-info stripped.
-
-    Masked are the value in `--api-token=VALUE` and `NAME_TOKEN=VALUE`, and the word after
-    `--api-token` unless it begins with a dash. A word with white space in it (the script of
-    `sh -c`) is treated the same way, word by word.
-    """
-    opened = (redact_words(word) if re.search(r"\s", word) else word for word in argv)
-    return [strip_userinfo(word) for word in _masked(opened)]
+    """Return the words of a command with secret-looking values and user-info masked."""
+    redacted: list[str] = _masking.redact_argv(argv)
+    return redacted
 
 
 def redact_words(text: str) -> str:
-    """Return a text that holds words of a command (`PYTEST_ADDOPTS`), treated as `redact_argv`."""
-    pieces = _PIECE.findall(text)
-    words = _masked(piece for piece in pieces if not piece.isspace())
-    return strip_userinfo("".join(p if p.isspace() else next(words) for p in pieces))
-
-
-def _masked(words: Iterable[str]) -> Iterator[str]:
-    value_follows = False
-    for word in words:
-        yield MASK if value_follows and word[:1] not in ("", "-") else _without_value(word)
-        value_follows = bool(_OPTION.fullmatch(word)) and _is_secret(word)
-
-
-def _without_value(word: str) -> str:
-    assignment = _ASSIGNMENT.fullmatch(word)
-    if assignment and assignment[2] and _is_secret(assignment[1]):
-        return f"{assignment[1]}={MASK}"
-    return word
-
-
-def _is_secret(name: str) -> bool:
-    """Whether the name of an option or variable says that its value is secret."""
-    words = [word for word in re.split(r"[-_.]+", name.lower()) if word]
-    if words[:1] == ["no"]:
-        return False
-    return (
-        not _SECRET_WORDS.isdisjoint(words)
-        or not _SECRET_PAIRS.isdisjoint(itertools.pairwise(words))
-        or any(_SECRET_PARTS.search(word) for word in words)
-    )
+    """Return a text that holds words of a command, treated as `redact_argv` treats them."""
+    redacted: str = _masking.redact_words(text)
+    return redacted

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from bundler.about import count, foot_lines, head_lines, is_plain_command, summary_line
+from bundler.about import count, foot_lines, head_lines, summary_line
 from bundler.blocks import (
     WORDS,
     Layout,
@@ -27,8 +27,10 @@ from bundler.blocks import (
     verdict_word,
 )
 from bundler.escapes import one_line
+from bundler.event_view import timeline_blocks
 from bundler.levels import Options, final_rank
 from bundler.look import Look, Style
+from bundler.own_events import Attempts, is_own
 from bundler.recording import Recording
 from bundler.results import RED, Attempt, CollectionProblem, Status, TestResult, Verdict
 
@@ -74,6 +76,8 @@ class _Row:
 class _Report:
     def __init__(self, recording: Recording, options: Options, look: Look, name: str) -> None:
         self.recording, self.options, self.look, self.name = recording, options, look, name
+        self.problems: list[str] = []
+        self.attempts: Attempts | None = None  # of the one test that is told
         results = recording.results
         self.counts = results.counts
         rows = (_Row(test, test.verdict) for test in results.tests)
@@ -91,10 +95,12 @@ class _Report:
         recording, layout = self.recording, self.layout
         yield from head_lines(recording, layout)
         yield from self._between_rules()
-        if not is_plain_command(self.recording.results):
+        if not self.recording.results.is_plain_command:
             yield summary_line(recording, layout, self.counts)
         yield from self._final()
         yield from foot_lines(recording, layout, self.counts, name=self.name)
+        for problem in dict.fromkeys(self.problems):
+            yield layout.labelled("Damaged", one_line(problem), Style.WARNING)
 
     def _between_rules(self) -> Iterator[str]:
         yield self.layout.rule()
@@ -170,19 +176,43 @@ class _Report:
         )
 
     def _blocks(self, test: TestResult, attempt: Attempt, style: Style) -> Iterator[str]:
-        captured = test.session not in self.uncaptured
-        blocks = attempt_blocks(self.recording, attempt, self.layout, style, captured=captured)
+        if self.recording.results.is_plain_command:
+            return  # it is shown as the output of the run
+        blocks = attempt_blocks(
+            self.recording,
+            attempt,
+            self.layout,
+            style,
+            captured=test.session not in self.uncaptured,
+            printed=self._timeline(test, attempt, style),
+        )
         first = next(blocks, None)
         if first is not None:
             yield first
             yield from blocks
             yield ""
 
+    def _timeline(self, test: TestResult, attempt: Attempt, style: Style) -> Iterator[str] | None:
+        """What the test logged and what it printed, where that is asked for."""
+        wanted = self.options.said
+        if wanted is None:
+            return None
+        if self.attempts is None:
+            self.attempts = Attempts(self.recording, test.test_id, self.problems)
+        said = self.attempts.of((test.session, test.occurrence, attempt.number))
+        return timeline_blocks(
+            self.recording.outputs(attempt.output_offsets),
+            (own for own in said if is_own(own.event) and wanted(own.event)),
+            self.layout,
+            style,
+            zero_us=attempt.started_us,
+        )
+
     def _outside(self) -> Iterator[str]:
         """What the command printed, where no test tells what happened."""
         results, status = self.recording.results, self.recording.manifest.status
         offsets = results.run_output_offsets
-        if is_plain_command(self.recording.results):
+        if results.is_plain_command:
             lines = printed_lines(self.recording.outputs(offsets), self.layout)
             yield from self._printed("output", lines)
             return

@@ -247,6 +247,7 @@ class _Sight:
         file = self.file_of(test_id)
         yield from ("", ".", test_id, file)
         yield from _cut_at(file, "/")
+        yield from _cut_at(file, ".")  # a module or class of unittest's
         yield from _cut_at(test_id, "::")
 
 

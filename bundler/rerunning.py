@@ -16,6 +16,7 @@ project (`bundler.scope`); what does not come back is listed.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -30,10 +31,11 @@ from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
 from bundler.escapes import one_line
-from bundler.execution import Execution, last_lines, leave, record, runner_name, tidy
+from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import Command, encode_document
 from bundler.recorder import SELECTION, Request
 from bundler.recording import Recording
+from bundler.redaction import restored
 from bundler.rerun import (
     FileOf,
     Order,
@@ -44,8 +46,8 @@ from bundler.rerun import (
     rerun_exit_code,
     selection_document,
 )
-from bundler.results import Results
-from bundler.runners import Runner, Selection, called, runner_of
+from bundler.results import COMMAND_RUNNER, Results
+from bundler.runners import Runner, Selection, called, configured
 from bundler.runners import nextest as nextest_runner
 from bundler.runners import pytest as pytest_runner
 from bundler.scope import applicable_scope
@@ -66,6 +68,7 @@ class Start:
     not_applied: tuple[str, ...] = ()
     added: int = 0
     temporary: Path | None = None
+    results: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Rerun:
     parent: Recording
     start: Start
     order: Order = Order.FAILED
+    redact: bool = True
 
 
 def how_to_start(
@@ -90,13 +94,17 @@ def how_to_start(
     if is_local(parent, store):
         command = parent.manifest.command
         argv = command.argv[: len(command.argv) - command.added]
-        return Start(argv, "its own command", _existing(Path(command.cwd), store))
+        argv = unmasked(argv, env, parent.manifest.run_id)
+        cwd = _existing(Path(command.cwd), store)
+        return Start(argv, "its own command", cwd, results=tuple(command.results))
     if parent.manifest.command.runner != "pytest":
-        return _by_its_runner(parent, store, configured)
+        return _by_its_runner(parent, store, env, configured)
     cwd = _same_place(parent, store)
     starter, origin = _command_of_here(store, env, configured)
     scope = applicable_scope(_arguments(parent.manifest.command.argv), cwd)
-    return Start([*starter, *scope.args], origin, cwd, tuple(scope.not_applied))
+    # A stranger's mark names a variable of ours: its value is not for them to use.
+    args = unmasked(scope.args, {}, parent.manifest.run_id)
+    return Start([*starter, *args], origin, cwd, tuple(scope.not_applied))
 
 
 def _by_nextest(parent: Recording, store: Store) -> Start:
@@ -113,7 +121,9 @@ def _by_nextest(parent: Recording, store: Store) -> Start:
     return Start(argv, "nextest", _existing(cwd, store), temporary=folder)
 
 
-def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | None) -> Start:
+def _by_its_runner(
+    parent: Recording, store: Store, env: Mapping[str, str], configured: Sequence[str] | None
+) -> Start:
     """What starts another runner than pytest: nothing but what was said here, or its plain name."""
     command = parent.manifest.command
     cwd = _same_place(parent, store)
@@ -122,7 +132,9 @@ def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | 
     last = _last_local_run(store, command.runner)
     if last is not None:
         argv = last.argv[: len(last.argv) - last.added]
-        return Start(argv, "the last run recorded here", _existing(Path(last.cwd), store))
+        argv = unmasked(argv, env, parent.manifest.run_id)
+        cwd = _existing(Path(last.cwd), store)
+        return Start(argv, "the last run recorded here", cwd, results=tuple(last.results))
     runner = called(command.runner)
     if runner is None or not runner.COMMAND:
         raise UsageError(
@@ -131,6 +143,37 @@ def _by_its_runner(parent: Recording, store: Store, configured: Sequence[str] | 
         )
     not_applied = tuple(command.argv[len(runner.COMMAND) :])
     return Start(list(runner.COMMAND), "its plain command", cwd, not_applied)
+
+
+def unmasked(argv: Sequence[str], env: Mapping[str, str], run_id: str) -> list[str]:
+    """Return the words of a recorded command with the values of variables put back.
+
+    Raises UsageError where a value was masked that is not known here: a mark is never run.
+    """
+    words, lost = restored(argv, env)
+    if lost is None:
+        return words
+    short, known = run_id[:8], one_line(shlex.join(argv))
+    raise UsageError(
+        f"the command of run {short} had a secret in it that is not known here: {one_line(lost)}",
+        hint=f"Type it: `bundle run -R {short} -- {known}`, with the value in place of its mark.",
+    )
+
+
+def names_a_command(
+    parent: Recording, store: Store, words: Sequence[str], configuration: Configuration
+) -> bool:
+    """Whether words after `--` are the command itself, not more words for one that is known.
+
+    They are where a runner knows them as its own, or where the run is not from here, nothing else
+    says what starts it, and they do not begin with an option.
+    """
+    if not words or is_local(parent, store):
+        return False
+    if configured.choose(words, configuration.runners) is not None:
+        return True
+    known = called(parent.manifest.command.runner) or configuration.command
+    return not known and not words[0].startswith("-")
 
 
 def is_local(recording: Recording, store: Store) -> bool:
@@ -168,20 +211,29 @@ def _carry_out(
     fix_hash: bool | None,
 ) -> int:
     parent = rerun.parent
-    runner = runner_of(rerun.start.argv)
+    start = rerun.start
+    runner = configured.choose(start.argv, configuration.runners, start.results)
     file_of = pytest_file if runner is None else runner.file_of
-    results = own_results(parent, runner, rerun.start.cwd)
+    results = own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
     for line in _first_lines(rerun, chain.state):
         ui.status(line)
-    request = _request(rerun)
+    request = replace(_request(rerun), runner=COMMAND_RUNNER if runner is None else runner.NAME)
+    if runner is None and results.is_plain_command and not planned.expected:
+        ui.status("bundle: nothing is outstanding")
+        return 0
     selection = None if runner is None else _select(ui, runner, rerun, planned, results)
     if selection is not None:
         if not selection.commands:
             ui.status("bundle: nothing is outstanding" if not planned.expected else _NONE)
             return 5 if planned.expected else 0
-        request = replace(request, selected=selection.commands, left_out=planned.deselect)
+        request = replace(
+            request,
+            selected=selection.commands,
+            left_out=planned.deselect,
+            lines=selection.lines,
+        )
     execution = record(
         ui,
         request,
@@ -219,15 +271,17 @@ def _select(
     ui: Ui, runner: Runner, rerun: Rerun, planned: Plan, results: Results
 ) -> Selection | None:
     """Select what is outstanding, and say what that cannot keep."""
-    if rerun.order is not Order.FAILED and not runner.KEEPS_ORDER:
-        ui.status(f"bundle: --order {rerun.order} has no effect: {runner.NOT_KEPT}")
-    elif runner.NOT_KEPT:
-        ui.status(f"bundle: {runner.NOT_KEPT}")
+    selection = runner.select(rerun.start.argv, planned.expected, results)
+    if runner.NOT_KEPT and (selection is None or selection.commands):
+        in_vain = {
+            Order.FAILED: False,
+            Order.WORKER: selection is not None or not runner.KEEPS_ORDER,
+            Order.FULL: selection is None and not runner.KEEPS_ORDER,
+        }[rerun.order]
+        order = f"--order {rerun.order} has no effect: " if in_vain else ""
+        ui.status(f"bundle: {order}{runner.NOT_KEPT}")
     if rerun.order is Order.FULL:
         return None
-    if not planned.expected:
-        return Selection(())
-    selection = runner.select(rerun.start.argv, planned.expected, results)
     if selection is not None:
         _list(ui, "cannot be selected", selection.refused)
         if selection.inexact:
@@ -298,9 +352,10 @@ def _request(rerun: Rerun) -> Request:
         cwd=rerun.start.cwd,
         seed=manifest.seed,
         seed_imposed=manifest.seed_imposed,
-        runner=runner_name(argv),
         parent=manifest.run_id,
         added=rerun.start.added,
+        redact=rerun.redact,
+        results=rerun.start.results,
     )
 
 
@@ -314,16 +369,11 @@ def _command_of_here(
 ) -> tuple[list[str], str]:
     if configured:
         return list(configured), "[tool.bundle] command"
-    last = _last_local_command(store)
-    if last:
-        return last, "the last run recorded here"
-    return [str(_python(store.project, env)), "-m", "pytest"], "this project's environment"
-
-
-def _last_local_command(store: Store) -> list[str] | None:
-    """What started pytest here last, without the arguments that it had."""
     last = _last_local_run(store, "pytest")
-    return None if last is None else last.argv[: pytest_runner.arguments_start(last.argv)]
+    if last is not None:
+        starter = last.argv[: pytest_runner.arguments_start(last.argv)]
+        return unmasked(starter, env, "latest"), "the last run recorded here"
+    return [str(_python(store.project, env)), "-m", "pytest"], "this project's environment"
 
 
 def _last_local_run(store: Store, runner: str) -> Command | None:

@@ -13,12 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from bundler.events import Event
+from bundler.events import RUN_EVENTS, Event
 from bundler.verdicts import BAD as BAD
 from bundler.verdicts import NOT_PASSING as NOT_PASSING
 from bundler.verdicts import RED as RED
 from bundler.verdicts import Status as Status
 from bundler.verdicts import Verdict as Verdict
+
+COMMAND_RUNNER = "command"
+"""The runner of a session whose one test is the command itself: what the run printed is its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,13 @@ class Results:
     complete: bool = False
 
     @property
+    def is_plain_command(self) -> bool:
+        """Whether nothing is known of the run but what its command printed, and how it ended."""
+        if any(one.info.get("runner") != COMMAND_RUNNER for one in self.sessions):
+            return False
+        return bool(self.sessions) or not (self.tests or self.collection)
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many tests have each verdict; those with none are left out."""
         counts: dict[str, int] = {}
@@ -199,16 +209,19 @@ def fold(events: Iterable[tuple[int, Event]]) -> Results:
     unfinished, unless another event settles it. The log is complete if it ends with a RunFinished
     whose count of events agrees.
     """
-    folding = _Folding()
-    with _collector_paused():
+    folding = Folding()
+    with collector_paused():
         for offset, event in events:
             folding.take(offset, event)
         return folding.end()
 
 
 @contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """The fold only makes objects that stay: looking for garbage among them is a third of it."""
+def collector_paused() -> Iterator[None]:
+    """Look for no garbage meanwhile: whoever folds or reads a run makes objects that stay.
+
+    It is a third of the fold, and a sixth of reading another tool's recording.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -218,39 +231,48 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-class _Folding:
+class Folding:
+    """The fold under way: for whoever makes the events one after the other."""
+
     def __init__(self) -> None:
         self.results = Results()
         self.by_key: dict[TestKey, TestResult] = {}
+        self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
 
-    def take(self, offset: int, event: Event) -> None:
+    def take(self, offset: int, event: Event, data: dict[str, Any] | None = None) -> None:
+        """Take the next event; `data` is what its payload is, where that is known."""
         results = self.results
         results.events += 1
         results.last_ts_us = max(results.last_ts_us, event.ts_us)
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
-            if event.test_id is not None:
+            if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
         try:
-            handler(self, offset, event, event.payload())
+            handler(self, offset, event, event.payload() if data is None else data)
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # of the right type, of the wrong shape: as if the line were damaged
 
     def end(self) -> Results:
+        """Return the results, those that never started last; only a RunFinished may follow."""
         for key in self.results.collected:
             if key not in self.by_key:
                 self.results.tests.append(TestResult(*key))
+        for test in self.results.tests:
+            session = self.sessions.get(test.session)
+            runner = session.info.get("runner") if session else None
+            if runner == COMMAND_RUNNER and test.attempts:
+                test.attempts[-1].output_offsets = self.results.run_output_offsets
         return self.results
 
     def _count_own(self, test_id: str) -> None:
-        for test in reversed(self.results.tests):
-            if test.test_id == test_id:
-                test.own_events += 1
-                return
+        test = self.latest.get(test_id)
+        if test is not None:
+            test.own_events += 1
 
     def run_started(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.results.started = data
@@ -350,6 +372,7 @@ class _Folding:
         if test is None:
             test = self.by_key[key] = TestResult(*key, seed=event.seed)
             self.results.tests.append(test)
+            self.latest[event.test_id] = test
         return test
 
     def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:
@@ -367,21 +390,21 @@ class _Folding:
 
 
 _HANDLERS = {
-    "RunStarted": _Folding.run_started,
-    "RunFinished": _Folding.run_finished,
-    "SessionStarted": _Folding.session_started,
-    "SessionFinished": _Folding.session_finished,
-    "TestsCollected": _Folding.tests_collected,
-    "CollectionFailed": _Folding.collection_problem,
-    "CollectionSkipped": _Folding.collection_problem,
-    "TestStarted": _Folding.test_started,
-    "TestOutput": _Folding.test_output,
-    "SubtestFinished": _Folding.subtest_finished,
-    "TestFinished": _Folding.test_finished,
-    "GeneratorState": _Folding.observed,
-    "EntropyDrawn": _Folding.observed,
-    "RunOutput": _Folding.run_output,
-    "Warning": _Folding.warning,
+    "RunStarted": Folding.run_started,
+    "RunFinished": Folding.run_finished,
+    "SessionStarted": Folding.session_started,
+    "SessionFinished": Folding.session_finished,
+    "TestsCollected": Folding.tests_collected,
+    "CollectionFailed": Folding.collection_problem,
+    "CollectionSkipped": Folding.collection_problem,
+    "TestStarted": Folding.test_started,
+    "TestOutput": Folding.test_output,
+    "SubtestFinished": Folding.subtest_finished,
+    "TestFinished": Folding.test_finished,
+    "GeneratorState": Folding.observed,
+    "EntropyDrawn": Folding.observed,
+    "RunOutput": Folding.run_output,
+    "Warning": Folding.warning,
 }
 
 

@@ -92,7 +92,8 @@ def plan(runs: Sequence[Run], policy: Policy, now_us: int) -> Plan:
     ordered = sorted(runs, key=lambda run: (run.sequence, run.run_id))
     chains = _Chains(ordered)
     now = believed_now(ordered, now_us)
-    used = chains.spread(_believed_uses(ordered, now))
+    uses = _believed_uses(ordered, now)
+    used = chains.spread(uses)
     failed = chains.spread([run.failed for run in ordered])
     sequence = chains.spread([run.sequence for run in ordered])
     recency = [
@@ -111,6 +112,8 @@ def plan(runs: Sequence[Run], policy: Policy, now_us: int) -> Plan:
         reasons |= dict.fromkeys(_excess(by_use, ones, policy.keep_runs), Reason.RUNS)
     if policy.keep_days is not None:
         oldest = now - policy.keep_days * DAY_US
+        # A rerun that goes for another reason no longer says that what it reran is in use.
+        used = chains.spread([0 if index in reasons else use for index, use in enumerate(uses)])
         reasons |= dict.fromkeys([one for one in free if used[one] < oldest], Reason.DAYS)
     return Plan(
         delete=tuple((ordered[index], reasons[index]) for index in sorted(reasons)),

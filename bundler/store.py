@@ -124,7 +124,7 @@ class Store:
         """
         import tempfile
 
-        from bundler import bundle
+        from bundler import atomic, bundle
 
         run_id = recording.manifest.run_id
         if not places.RUN_ID.fullmatch(run_id):
@@ -139,6 +139,7 @@ class Store:
             bundle.adopt(incoming, recording, source)
             path = self._next(run_id)
             incoming.rename(path)
+        atomic.sync_directory(self.directory)
         return stored_run(path, *_numbered(path.name))
 
     def ids(self) -> list[str]:

@@ -6,6 +6,11 @@
         failed_assertions.json   a list of what failed: {description, passed, phase_path, …}
         generator_state.json     the states of the random generators at the start, if they were kept
 
+A test that recorded something itself (the fixture `bundle`) has such a directory too, also if it
+passed, with a manifest.json, summary.json and environment.json of its own; then `events.ndjson` is
+what the test logged, and what the log of the run says of it is `run_events.ndjson`. What the test
+said of itself stays: the manifest is completed, the failed assertions are added to.
+
 All of it is derived from the log, so nothing here is synced to the disk by itself: what a crash of
 the machine loses is found by the digests in the run's manifest, and written again by a repair. A
 run in which every test passed pays nothing; one in which everything fails is bounded by the limits
@@ -26,6 +31,7 @@ from typing import Any
 
 import msgspec
 
+from bundler.errors import UnreadableRecording
 from bundler.fingerprint import fingerprint
 from bundler.manifest import Format, ReproManifest, encode_document, to_document
 from bundler.names import slug
@@ -36,8 +42,12 @@ from bundler.seeds import scenario_seed, show_seed
 FOLDER = "tests"
 MANIFEST = "manifest.json"
 EVENTS = "events.ndjson"
+RUN_EVENTS = "run_events.ndjson"
 FAILED_ASSERTIONS = "failed_assertions.json"
 GENERATOR_STATE = "generator_state.json"
+
+OF_THE_SUITE = "asupersync"
+"""The runner of tests whose bundles the suite has written itself (`bundler.suite_bundles`)."""
 
 MOST_BUNDLES = 1000
 EVENT_BYTES = 1 << 20
@@ -48,10 +58,21 @@ TOTAL_EVENT_BYTES = 64 << 20
 
 REASON_CHARACTERS = 1000
 
+_NAMES = (MANIFEST, EVENTS, RUN_EVENTS, FAILED_ASSERTIONS, GENERATOR_STATE)
 _DERIVED = re.compile(
-    rf"{FOLDER}/[^/]+/[0-9a-f]{{16}}/"
-    rf"({'|'.join(map(re.escape, (MANIFEST, EVENTS, FAILED_ASSERTIONS, GENERATOR_STATE)))})"
+    rf"{FOLDER}/(?:[^/]*-)?[0-9a-f]{{16}}/[0-9a-f]{{16}}/"
+    rf"({'|'.join(map(re.escape, _NAMES))})"
 )
+_MANIFEST = re.compile(rf"{FOLDER}/[^/]+/[0-9a-f]{{16}}/{re.escape(MANIFEST)}")
+_OWN_FIELDS = (
+    "invariant_ids", "entropy_seed", "config_hash", "input_digest", "oracle_violations",
+    "subsystem", "invariant", "trace_file", "input_file", "env_snapshot", "phases_executed",
+)  # fmt: skip
+_SUMMED_UP = re.compile(r"Failed: \d+ of \d+ checks? failed\n")
+"""How the fixture `bundle` fails a test: the checks themselves are there already."""
+
+_LINE_BYTES = 1 << 20
+_DOCUMENT_BYTES = 16 << 20
 _HYPOTHESIS = re.compile(r"@reproduce_failure\('[\w.]{1,40}', b'[\w+/=\\-]{1,20000}'\)")
 
 
@@ -74,7 +95,7 @@ def folder(test_id: str, seed: int) -> str:
 
 def is_manifest(name: str) -> bool:
     """Whether a member of a run bundle is the manifest of a test bundle."""
-    return is_derived(name) and name.endswith(f"/{MANIFEST}")
+    return _MANIFEST.fullmatch(name) is not None
 
 
 def is_derived(name: str) -> bool:
@@ -120,8 +141,10 @@ def trace_fingerprint(test: TestResult) -> str:
 
 def _not_passing(recording: Recording) -> dict[str, TestResult]:
     found: dict[str, TestResult] = {}
+    sessions = recording.results.sessions
+    elsewhere = {one.id for one in sessions if one.info.get("runner") == OF_THE_SUITE}
     for test in recording.results.tests:
-        if test.attempts and test.verdict in RED:
+        if test.attempts and test.verdict in RED and test.session not in elsewhere:
             found.setdefault(test.test_id, test)
     return found
 
@@ -182,12 +205,61 @@ def _write_one(directory: Path, recording: Recording, test: TestResult, kept: _K
         seed = scenario_seed(recording.manifest.seed, test.test_id)
     place = directory / folder(test.test_id, seed)
     place.mkdir(parents=True, exist_ok=True)
-    _write(place / EVENTS, b"".join(kept.lines))
-    _write(place / FAILED_ASSERTIONS, _json(_assertions(test)))
+    name = RUN_EVENTS if _logged_itself(place / EVENTS) else EVENTS
+    _write(place / name, b"".join(kept.lines))
+    own = _own_assertions(place)
+    seen = [one for one in _assertions(test) if not (own and _SUMMED_UP.match(one["description"]))]
+    _write(place / FAILED_ASSERTIONS, _json([*own, *seen]))
     if kept.states is not None:
         _write(place / GENERATOR_STATE, _json(kept.states))
     manifest = _manifest(recording, test, seed, kept, _artifacts(place))
+    manifest = msgspec.structs.replace(manifest, **_own_fields(place))
     _write(place / MANIFEST, encode_document(to_document(manifest)))
+
+
+def _logged_itself(path: Path) -> bool:
+    """Whether a test has logged events of its own, and not we what the run's log says of it."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_LINE_BYTES)
+    except OSError:
+        return False
+    event = _decoded(first)
+    ours = event.get("event") == "TestStarted" and "session" in (event.get("data") or ())
+    return bool(first) and not ours
+
+
+def _own_assertions(place: Path) -> list[dict[str, Any]]:
+    """The checks that failed, as the test itself wrote them: it knows what it expected."""
+    found = _own_document(place / FAILED_ASSERTIONS)
+    rows = found if isinstance(found, list) else []
+    return [row for row in rows if isinstance(row, dict) and "expected" in row]
+
+
+def _own_fields(place: Path) -> dict[str, Any]:
+    """What only the test itself could say in its manifest."""
+    from bundler.testing import ReproManifest as OwnManifest
+
+    found = _own_document(place / MANIFEST)
+    try:
+        own = OwnManifest.from_document(found) if isinstance(found, dict) else None
+    except UnreadableRecording:
+        own = None
+    values = {name: getattr(own, name) for name in _OWN_FIELDS} if own else {}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value
+    }
+
+
+def _own_document(path: Path) -> Any:
+    try:
+        if path.stat().st_size <= _DOCUMENT_BYTES:
+            return msgspec.json.decode(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        pass  # a test was killed while it wrote it, or it is none: then it says nothing
+    return None
 
 
 def _manifest(

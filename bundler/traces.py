@@ -1,14 +1,14 @@
-"""Traces as a person names them: a file, or a file of a recording."""
+"""Traces as a person names them, a file, or a file of a recording."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from bundler.errors import NotARecording
-from bundler.limits import Limits
+from bundler.limits import in_force
+from bundler.recording import opened
 
 if TYPE_CHECKING:  # the modules of traces are loaded when there is one
     from bundler.formats.trace import Trace
@@ -32,7 +32,7 @@ def trace_at(name: str) -> Trace | None:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
     from bundler.formats.trace import read_trace
 
-    Limits().check("member_bytes", size, f"{path} has {size} bytes")
+    in_force().check("member_bytes", size, f"{path} has {size} bytes")
     return read_trace(path, where=str(path))
 
 
@@ -40,13 +40,7 @@ def trace_in(files: Mapping[str, bytes], name: str) -> Trace:
     """Return the trace that a file of a recording is. Raises UnreadableRecording."""
     from bundler.formats.trace import read_trace
 
-    opening = getattr(files, "open", None)
-
-    def opened() -> IO[bytes]:
-        stream: IO[bytes] = opening(name) if opening else io.BytesIO(files[name])
-        return stream
-
-    return read_trace(opened, where=name)
+    return read_trace(lambda: opened(files, name), where=name)
 
 
 def _begins_as_one(path: Path) -> bool:

@@ -26,44 +26,33 @@ first bytes of a file are of it; `read(source, where=…)`. One that reads archi
 from __future__ import annotations
 
 import hashlib
-import io
-import re
-import tempfile
 import uuid
-import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import IO, Any, NamedTuple
 
 import msgspec
 
 from bundler.archive import Members
-from bundler.errors import HostileRecording, OutputError
+from bundler.errors import HostileRecording
+from bundler.event_lines import MAX_MESSAGE, MAX_TEST_ID, chunks, line_of, pieces
 from bundler.eventlog import PlainLog
-from bundler.events import Event, decode_line, encode_line, text_fields
+from bundler.events import VERSION, Event, decode_line
 from bundler.manifest import Command, Format, Log, Parent, RunManifest, RunStatus, to_document
 from bundler.recording import Recording
-from bundler.results import Failure, Verdict
+from bundler.results import Failure, Folding, Verdict
 from bundler.seeds import show_seed
+from bundler.spool import Spool
 from bundler.status import infer
 from bundler.times import UNKNOWN_TIME
 
 RUN_IDS = uuid.UUID("6d1f0d0e-3f5c-5c1b-9a55-4f6b6f0c2b7d")
 """The name space of the run ids of foreign recordings."""
 
-MAX_TEST_ID = 32 * 1024
-MAX_MESSAGE = 1000
-OUTPUT_BYTES = 64 * 1024
-
-_IN_MEMORY = 8 << 20
 _CHUNK = 256 * 1024
-_SHORTER = (64 * 1024, 8 * 1024, 1024, 128)
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_MEMBERS: Mapping[str, bytes] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Execution:
+class Execution(NamedTuple):
     """One attempt of one test: what each event about it names."""
 
     session: str
@@ -75,8 +64,9 @@ class Execution:
     @property
     def key(self) -> dict[str, Any]:
         """The KEY of `bundler.events`."""
-        occurrence = {"occurrence": self.occurrence} if self.occurrence != 1 else {}
-        return {"session": self.session, **occurrence, "attempt": self.attempt}
+        if self.occurrence == 1:
+            return {"session": self.session, "attempt": self.attempt}
+        return {"session": self.session, "occurrence": self.occurrence, "attempt": self.attempt}
 
 
 class Translation:
@@ -106,8 +96,8 @@ class Translation:
         self.clock_us = 0
         self._files = files
         self._tell = tell
-        self._log = _Spool()
-        self._events = 0
+        self._log = Spool(where)
+        self._folding = Folding()
         self._sessions = 0
         self._started: dict[str, Any] = {}
         self._seed: int | None = None
@@ -152,11 +142,19 @@ class Translation:
         self._write("SessionFinished", "run", "session finished", data, ts_us=ts_us)
 
     def run_output(
-        self, content: bytes | str, *, stream: str = "stdout", ts_us: int | None = None
+        self,
+        content: bytes | str,
+        *,
+        stream: str = "stdout",
+        omitted_bytes: int = 0,
+        ts_us: int | None = None,
     ) -> None:
         """Keep what was printed outside of any test."""
-        for fields in _pieces(content):
-            self._write("RunOutput", "output", "", {"stream": stream, **fields}, ts_us=ts_us)
+        omitted = {"omitted_bytes": omitted_bytes} if omitted_bytes > 0 else {}
+        for fields in pieces(content):
+            data = {"stream": stream, **fields, **omitted}
+            self._write("RunOutput", "output", "", data, ts_us=ts_us)
+            omitted = {}
 
     def warning(
         self, warning: str, message: str, *, ts_us: int | None = None, **where: Any
@@ -169,7 +167,7 @@ class Translation:
 
     def tests_collected(self, session: str, test_ids: Iterable[str]) -> None:
         """Name tests that were to run, in order. Those that never start become `not_run`."""
-        for some in _chunks(test_ids):
+        for some in chunks(test_ids):
             data = {"session": session, "selected": some}
             self._write("TestsCollected", "run", f"{len(some)} selected", data)
 
@@ -177,7 +175,7 @@ class Translation:
         self, session: str, test_ids: Iterable[str], *, reason: str = "deselected"
     ) -> None:
         """Name tests that were found and left out."""
-        for some in _chunks(test_ids):
+        for some in chunks(test_ids):
             data = {"session": session, "deselected": some, "reason": reason}
             self._write("TestsCollected", "run", f"{len(some)} deselected", data)
 
@@ -234,7 +232,7 @@ class Translation:
         """Keep a piece of a test's output, of any length."""
         more: dict[str, Any] = {"stream": stream, "phase": phase}
         omitted = {"omitted_bytes": omitted_bytes} if omitted_bytes > 0 else {}
-        for fields in _pieces(content):
+        for fields in pieces(content):
             self._of_test("TestOutput", "output", "", execution, more | fields | omitted, ts_us)
             omitted = {}
 
@@ -321,7 +319,7 @@ class Translation:
             self._started = {"argv": words, "cwd": str(cwd or ""), "started_at": str(started_at)}
             self._seed = event.seed
         self._begin()
-        self._append(line.rstrip(b"\n") + b"\n")
+        self._append(line.rstrip(b"\n") + b"\n", event)
         return event
 
     # The end
@@ -344,10 +342,7 @@ class Translation:
         """
         self._begin()
         seed = self._seed if seed is None else seed
-        recording = Recording(
-            self._manifest(seed or 0), {}, PlainLog(self._log.view), self._files, self.where
-        )
-        results = recording.results
+        results = self._folding.end()
         if not isinstance(status, RunStatus):
             status = infer(results) if status is None else status(infer(results))
         duration_us = results.last_ts_us if duration_us is None else duration_us
@@ -361,10 +356,8 @@ class Translation:
             }
             message = f"{status.state} after {duration_us / 1e6:.2f} s"
             self._write("RunFinished", "run", message, finished, seed=seed)
-            results.finished, results.complete = finished, True
-            results.events += 1
         manifest = msgspec.structs.replace(
-            recording.manifest,
+            self._manifest(seed or 0),
             status=status,
             counts=results.counts,
             duration_us=duration_us,
@@ -372,7 +365,10 @@ class Translation:
             log=Log(events=results.events, complete=results.complete),
             parent=None if parent is None else Parent(parent),
         )
-        recording.manifest, recording.document = manifest, to_document(manifest)
+        self._log.end()
+        log = PlainLog(self._log.view)
+        recording = Recording(manifest, to_document(manifest), log, self._files, self.where)
+        recording.results = results
         recording.problems += self.problems
         return recording
 
@@ -429,70 +425,26 @@ class Translation:
         if test_id is not None and len(test_id) > MAX_TEST_ID:
             raise HostileRecording(f"{self.where}: a test id of {len(test_id)} characters")
         self.clock_us = self.clock_us if ts_us is None else max(0, ts_us)
-        self._append(
-            _line(
-                event,
+        line, known, data = line_of(
+            Event(
+                v=VERSION,
                 ts_us=self.clock_us,
-                category=category,
-                message=message[:MAX_MESSAGE],
                 level=level,
+                category=category,
+                event=event,
+                message=message[:MAX_MESSAGE],
                 test_id=test_id,
                 seed=seed,
-                data=data,
-            )
+            ),
+            data,
         )
+        self._append(line, known, data)
 
-    def _append(self, line: bytes) -> None:
-        self._events += 1
+    def _append(self, line: bytes, event: Event, data: dict[str, Any] | None = None) -> None:
         if self._tell is not None:
             self._tell(decode_line(line))
-            return
-        try:
-            self._log.file.write(line)
-        except OSError as error:
-            message = f"{self.where} does not fit into the temporary directory: {error.strerror}"
-            raise OutputError(message, hint="Set TMPDIR to a directory with more room.") from None
-
-
-class _Spool:
-    """A temporary file that is closed, and so removed, when nothing refers to it any more."""
-
-    def __init__(self) -> None:
-        self.file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it stays
-        weakref.finalize(self, self.file.close)
-
-    def view(self) -> IO[bytes]:
-        """Open it for reading."""
-        return io.BufferedReader(_View(self), _CHUNK)
-
-
-class _View(io.RawIOBase):
-    """The temporary file, read from a position of its own: several readings never disturb."""
-
-    def __init__(self, spool: _Spool) -> None:
-        self._spool = spool
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_CUR:
-            offset += self._at
-        elif whence == io.SEEK_END:
-            offset += self._spool.file.seek(0, io.SEEK_END)
-        self._at = offset
-        return self._at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        self._spool.file.seek(self._at)
-        content = self._spool.file.read(len(buffer))
-        buffer[: len(content)] = content
-        self._at += len(content)
-        return len(content)
+        else:
+            self._folding.take(self._log.append(line), event, data)
 
 
 def digest_of(source: IO[bytes] | Members) -> str:
@@ -510,66 +462,6 @@ def digest_of(source: IO[bytes] | Members) -> str:
             while chunk := member.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
-
-
-def _line(event: str, *, data: dict[str, Any], test_id: str | None, **fields: Any) -> bytes:
-    """The line of an event, its longest texts shortened where it would be over the limit."""
-    fields["message"] = _sound(fields["message"])
-    test_id = _sound(test_id)
-    data = _sound(data)
-    for limit in (None, *_SHORTER):
-        shorter = data if limit is None else _shortened(data, limit)
-        try:
-            return encode_line(event, data=shorter, test_id=test_id, **fields)
-        except ValueError:
-            continue
-    raise HostileRecording(f"a {event} of {test_id!r:.200} is too long to be kept")
-
-
-def _sound(value: Any) -> Any:
-    """The value with every lone surrogate in it made visible: no JSON reader takes one."""
-    if isinstance(value, str):
-        if value.isascii() or not _SURROGATE.search(value):
-            return value
-        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
-    if isinstance(value, dict):
-        return {_sound(key): _sound(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_sound(one) for one in value]
-    return value
-
-
-def _shortened(value: Any, limit: int) -> Any:
-    if isinstance(value, str) and len(value) > limit:
-        half = limit // 2
-        return f"{value[:half]}\n[{len(value) - 2 * half} characters left out]\n{value[-half:]}"
-    if isinstance(value, dict):
-        return {key: _shortened(one, limit) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_shortened(one, limit) for one in value[:limit]]
-    return value
-
-
-def _pieces(content: bytes | str) -> Iterator[dict[str, str]]:
-    if isinstance(content, str):
-        for at in range(0, len(content), OUTPUT_BYTES):
-            yield {"text": content[at : at + OUTPUT_BYTES]}
-        return
-    for at in range(0, len(content), OUTPUT_BYTES):
-        yield text_fields(content[at : at + OUTPUT_BYTES])
-
-
-def _chunks(test_ids: Iterable[str]) -> Iterator[list[str]]:
-    some: list[str] = []
-    size = 0
-    for test_id in test_ids:
-        if some and size + len(test_id) > OUTPUT_BYTES:
-            yield some
-            some, size = [], 0
-        some.append(test_id)
-        size += len(test_id) + 4
-    if some:
-        yield some
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -6,10 +6,11 @@ itself has lost stays lost, and is named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,7 +19,7 @@ from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.events import Event
 from bundler.manifest import RunManifest
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
 from bundler.results import Status
 from bundler.schema import event_validator, validator
 
@@ -28,6 +29,7 @@ DOCUMENTS = {
     bundle.ENVIRONMENT: "environment.v1",
 }
 MOST_FINDINGS_OF_A_KIND = 20
+_CHUNK = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ def verify(recording: Recording) -> list[Finding]:
     """Return everything that is wrong with a run bundle; nothing is wrong with an empty list.
 
     A live run, and one whose recorder vanished, is not wrong for being unsealed or unfinished.
+    Raises HostileRecording where the log is over a limit, before any event is looked at closely.
     """
     findings = [Finding("bundle", problem) for problem in recording.problems]
     findings += _members(recording)
@@ -58,15 +61,25 @@ def _members(recording: Recording) -> Iterator[Finding]:
         if member.name not in recording.files:
             yield Finding(member.name, "is missing", derived)
             continue
-        content = recording.files[member.name]
-        if len(content) != member.size:
-            yield Finding(member.name, f"has {len(content)} bytes, not {member.size}", derived)
-        elif sha256(content).hexdigest() != member.sha256:
+        size, digest = _measured(recording.files, member.name)
+        if size != member.size:
+            yield Finding(member.name, f"has {size} bytes, not {member.size}", derived)
+        elif digest != member.sha256:
             yield Finding(member.name, "has another SHA-256 than the manifest says", derived)
     listed = {member.name for member in recording.manifest.members}
     if bundle.SEALED_LOG in listed:
         for name in sorted(set(recording.files) - listed - bundle.NOT_MEMBERS):
             yield Finding(name, "is not in the manifest", derived=True)
+
+
+def _measured(files: Mapping[str, bytes], name: str) -> tuple[int, str]:
+    """The size and the SHA-256 of a file, which may be too large for memory."""
+    digest, size = sha256(), 0
+    with opened(files, name) as file:
+        while chunk := file.read(_CHUNK):
+            size += len(chunk)
+            digest.update(chunk)
+    return size, digest.hexdigest()
 
 
 def _is_derived(name: str) -> bool:
@@ -88,23 +101,44 @@ def _documents(recording: Recording) -> Iterator[Finding]:
                 where = misfit.json_path
                 problem = f"does not fit {schema}: {where}: {misfit.message[:200]}"
                 yield Finding(name, problem, derived=_is_derived(name))
+        if name in repros:
+            yield from _contract(document, name)
+
+
+def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
+    """The clause that a repro manifest breaks, where it can be read at all."""
+    from bundler.testing import ReproManifest
+
+    try:
+        ReproManifest.from_document(document, name).validate()
+    except UnreadableRecording as error:
+        yield Finding(name, error.message.removeprefix(f"{name}: "), derived=True)
 
 
 def _log(recording: Recording) -> Iterator[Finding]:
-    misfits = 0
+    complete, misfits = recording.results.complete, 0
     for offset, event in recording.events():
-        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
-        check = event_validator(event.event)
-        if not check.is_valid(document):
+        problem = _misfit(event)
+        if problem is not None:
             misfits += 1
             if misfits <= MOST_FINDINGS_OF_A_KIND:
-                problem = next(check.iter_errors(document)).message[:200]
-                yield Finding("events", f"byte {offset}: {event.event} does not fit: {problem}")
+                where = f"byte {offset}: {event.event}"
+                yield Finding("events", f"{where} does not fit: {problem[:200]}")
     for damaged in recording.damaged_lines[:MOST_FINDINGS_OF_A_KIND]:
         yield Finding("events", f"byte {damaged.offset}: a line that is {damaged.why}")
     ended = recording.manifest.status.state not in (Status.RUNNING, Status.INTERRUPTED)
-    if ended and not recording.results.complete:
+    if ended and not complete:
         yield Finding("events", "the log does not end as a complete run does: events are lost")
+
+
+def _misfit(event: Event) -> str | None:
+    """Return why an event does not fit the schema of its name, None where it does."""
+    try:
+        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
+    except ValueError as error:  # a number out of range, text that is no UTF-8
+        return str(error)
+    check = event_validator(event.event)
+    return None if check.is_valid(document) else next(check.iter_errors(document)).message
 
 
 def _as_dict(event: Event) -> dict[str, object]:
@@ -113,8 +147,13 @@ def _as_dict(event: Event) -> dict[str, object]:
 
 
 def _derived(recording: Recording) -> Iterator[Finding]:
-    if recording.manifest.counts != recording.results.counts and not recording.live:
+    if recording.live:
+        return
+    if recording.manifest.counts != recording.results.counts:
         yield Finding(bundle.MANIFEST, "has other counts than the log", derived=True)
+    logged = bundle.logged_status(recording.results)
+    if logged is not None and logged != recording.manifest.status:
+        yield Finding(bundle.MANIFEST, "says another end of the run than the log", derived=True)
 
 
 def repair(directory: Path) -> RunManifest:
@@ -131,11 +170,10 @@ def repair(directory: Path) -> RunManifest:
                 if not line.problem:
                     file.write(line.content + b"\n")
     manifest = recording.manifest
-    if not recording.results.complete:
-        state = manifest.status
+    state = bundle.logged_status(recording.results) or manifest.status
+    if not recording.results.complete and state.state == Status.PASSED:
         reason = "events are lost"
-        if state.state == Status.PASSED:
-            state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
-        manifest = msgspec.structs.replace(manifest, status=state)
+        state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
+    manifest = msgspec.structs.replace(manifest, status=state)
     test_bundles.write(directory, recording)
     return bundle.seal(directory, manifest)

@@ -6,6 +6,7 @@ It is loaded when there are words to take apart: the parser is half of what a sh
 from __future__ import annotations
 
 import importlib
+import itertools
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ import typer.main
 from bundler import __version__
 from bundler.commands import COMMANDS
 from bundler.errors import UsageError
+from bundler.limits import parse_limits, put_in_force
 from bundler.terminal import Ui
 
 HELP = """The black-box recorder for test runs.
@@ -63,7 +65,14 @@ class Commands(typer.core.TyperGroup):
 def _root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="What a recording may ask for, where you trust it."
+        ),
+    ] = None,
 ) -> None:
+    put_in_force(parse_limits(limit or []))
     if version:
         typer.echo(f"bundle {__version__}")
         raise typer.Exit
@@ -92,7 +101,7 @@ def obey(words: list[str], ui: Ui) -> int:
     Ctrl-C is a KeyboardInterrupt, whoever saw it first.
     """
     try:
-        words = _after_dashes(words)
+        words = _limits_first(_after_dashes(words))
         code = program().main(words, prog_name="bundle", standalone_mode=False, obj=ui)
     except typer.Exit as end:
         return end.exit_code
@@ -109,6 +118,22 @@ def _after_dashes(words: list[str]) -> list[str]:
         return words
     at = words.index("--")
     return words[:at] + [f"--argument={word}" for word in words[at + 1 :]]
+
+
+def _limits_first(words: list[str]) -> list[str]:
+    """Take `--limit NAME=VALUE` wherever it stands, but not from a command that is to be run."""
+    if words[:1] == ["run"]:
+        return words
+    end = words.index("--") if "--" in words else len(words)
+    limits: list[str] = []
+    others: list[str] = []
+    rest = iter(words[:end])
+    for word in rest:
+        if word == "--limit":
+            limits += [word, *itertools.islice(rest, 1)]
+        else:
+            (limits if word.startswith("--limit=") else others).append(word)
+    return limits + others + words[end:]
 
 
 def _nearest_command(word: str) -> str:

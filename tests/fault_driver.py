@@ -6,15 +6,22 @@ For k = 1, 2, ... PLACE/k is made a copy of the directory START; a forked child 
 operation there, and at its k-th call that touches a file below it is killed (KIND `kill`) or the
 call raises the error (KIND `ENOSPC`, `EIO`). What the child said is in PLACE/k.log. It ends with
 the first k that is never reached, and prints the exit codes of the children as a JSON list.
+
+    python fault_driver.py OPERATION power ROOT K
+
+The operation is carried out below ROOT itself, and at the K-th call, or when all is done, the file
+system is shut down as a power cut would: nothing that was not synced reaches it any more.
 """
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import json
 import os
 import shutil
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +29,7 @@ from typing import Any
 
 from bundler.errors import BundleError
 
+FS_IOC_SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2
 KILLED = 137
 REFUSED = 9
 BY_PATH = ("open", "replace", "rename", "unlink", "remove", "mkdir", "rmdir", "chmod", "utime")
@@ -52,7 +60,9 @@ class Shim:
         self.count += 1
         if self.count != self.k:
             return
-        if self.kind == "kill":
+        if self.kind == "power":
+            cut_power(self.root)
+        if self.kind in ("kill", "power"):
             os._exit(KILLED)
         number = getattr(errno, self.kind)
         raise OSError(number, os.strerror(number))
@@ -77,6 +87,13 @@ class Shim:
         for name in (*BY_PATH, *BY_DESCRIPTOR):
             self.guard(os, name)
         self.guard(io, "open")
+        self.guard(fcntl, "flock")
+
+
+def cut_power(root: str) -> None:
+    """Stop the file system (ext4, XFS) where it is: no journal, no page is written any more."""
+    directory = os.open(root, os.O_RDONLY)
+    fcntl.ioctl(directory, FS_IOC_SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
 
 
 def operate(operation: str, root: Path) -> int:
@@ -105,9 +122,10 @@ def operate(operation: str, root: Path) -> int:
 
 def child(operation: str, kind: str, root: Path, k: int) -> int:
     """Be the child: 0 where the k-th call was never reached."""
-    log = os.open(f"{root}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
+    if kind != "power":
+        log = os.open(f"{root}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
     shim = Shim(str(root), kind, k)
     shim.install()
     code = REFUSED
@@ -121,6 +139,10 @@ def child(operation: str, kind: str, root: Path, k: int) -> int:
 def main() -> None:
     """Do it for every k."""
     operation, kind, start, place = sys.argv[1:]
+    if kind == "power":
+        code = child(operation, kind, Path(start), int(place))
+        cut_power(start)
+        os._exit(code)
     import bundler.cli
     import bundler.commands.run
     import bundler.opening

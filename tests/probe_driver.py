@@ -211,7 +211,7 @@ def settled(text: str) -> str:
     """Return terminal output without what differs from one plain run to the next."""
     text = re.sub(r"pid=\d+", "PID", text)
     # The one thing that is seen of the probe: its fixtures, in the list of those that there are.
-    text = re.sub(r"\bbundle_(?:numpy_rng|rng|seed), ", "", text)
+    text = re.sub(r"\bbundle(?:_numpy_rng|_rng|_seed)?, ", "", text)
     text = re.sub(r"\b\d+\.\d+s( \(\d+:\d\d:\d\d\))?", "TIME", text)
     text = re.sub(r"0x[0-9a-f]{6,}|\(\d{10,}\)", "ADDRESS", text)
     return re.sub(r"(=+) (.*TIME.*?) =+", r"== \2 ==", text)

@@ -60,11 +60,13 @@ def written(module: ModuleType, recording: Recording, **options: Any) -> bytes:
     return target.getvalue()
 
 
-def again(module: ModuleType, recording: Recording, **options: Any) -> Recording:
+def again(
+    writer: ModuleType, reader: ModuleType, recording: Recording, **options: Any
+) -> Recording:
     """The run as it is read from what is written of it."""
-    content = written(module, recording, **options)
-    assert module.recognises(content[: 64 * 1024])
-    read: Recording = module.read(io.BytesIO(content), where="written")
+    content = written(writer, recording, **options)
+    assert reader.recognises(content[: 64 * 1024])
+    read: Recording = reader.read(io.BytesIO(content), where="written")
     return read
 
 

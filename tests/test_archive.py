@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import tempfile
 import threading
 import zipfile
@@ -383,3 +384,47 @@ class Pipe(io.BytesIO):
 
     def seek(self, *_: int) -> int:
         raise OSError(errno.ESPIPE, "Illegal seek")
+
+
+class Dripping(io.RawIOBase):
+    """A pipe from which one byte comes at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = io.BytesIO(content)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        piece = self._content.read(1)
+        buffer[: len(piece)] = piece
+        return len(piece)
+
+
+def test_a_pipe_that_comes_in_single_bytes_is_read_whole() -> None:
+    content = build(Made("a", b"content"))
+    with open_zip(Dripping(content), where="x.zip") as members:  # type: ignore[arg-type]
+        assert members["a"] == b"content"
+    with pytest.raises(NotARecording, match="is not a zip file"):
+        open_zip(Dripping(b"PK\3"), where="x.zip")  # type: ignore[arg-type]
+
+
+def test_a_member_archive_of_a_directory_is_opened_once_and_no_deeper(tmp_path: Path) -> None:
+    inner = build(Made("b.zip", build(Made("c"))))
+    (tmp_path / "a.zip").write_bytes(build(Made("in.zip", inner), Made("beside")))
+    with open_directory(tmp_path) as members, members.nested("a.zip") as nested:
+        assert nested.where == f"{tmp_path}: 'a.zip'"
+        with pytest.raises(HostileRecording, match=r"'in.zip' is an archive nested too deep"):
+            nested.nested("in.zip")
+
+
+def test_a_message_opens_with_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 20)
+    limits = Limits(member_bytes=10, archive_bytes=10)
+    with pytest.raises(HostileRecording, match=f"^{re.escape(str(tmp_path))}: 'a' "):
+        open_directory(tmp_path, limits=limits)
+    with pytest.raises(HostileRecording, match=r"^the stream: over the limit archive_bytes"):
+        spool(io.BytesIO(b"x" * 20), limits)
+    wrapped = build(Made("y.zip", build(Made("z.zip", build(Made("a"))))))
+    with pytest.raises(HostileRecording, match=r"^x.zip: 'y.zip': 'z.zip' is an archive nested"):
+        open_zip(wrapped, where="x.zip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -13,11 +14,10 @@ from typing import Any
 import pytest
 from asupersync_samples import bundles, members, read, seed_of, tree, truth, vectors, written
 
-from bundler import archive, bundle
+from bundler import archive, bundle, spool
 from bundler.errors import HostileRecording, NotARecording
-from bundler.events import Event, encode_line
+from bundler.events import RUN_EVENTS, Event, encode_line
 from bundler.formats import asupersync
-from bundler.formats.asupersync_lines import RUN_EVENTS
 from bundler.recording import Recording
 from bundler.results import TestResult, Verdict
 from bundler.schema import event_validator
@@ -380,6 +380,29 @@ def test_a_directory_without_a_bundle_is_none() -> None:
         read({"a/notes.txt": b"", "b/manifest.json": b"{}"})
 
 
+def test_many_large_bundles_take_the_memory_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool, "_IN_MEMORY", 1024)
+    name = f"{0:016x}/summary.json"
+    large = tree("layout1/cancel_drain_001")
+    summary = json.loads(large[name])
+    summary["phases"][0]["assertions"] *= 2000
+    large[name] = json.dumps(summary).encode()
+    peaks = []
+    for number in (1, 5):
+        where = tmp_path / str(number)
+        for copy in range(number):
+            written({f"t{copy}/{k}": v for k, v in large.items() if k[:16] == name[:16]}, where)
+        opened = archive.open_directory(where)
+        tracemalloc.start()
+        found = asupersync.read(opened, where="x")
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert len(found.results.tests) == number
+    assert peaks[1] < 1.5 * peaks[0]
+
+
 # --- into the store and out ----------------------------------------------------------------------
 
 
@@ -417,6 +440,7 @@ def test_a_file_that_is_called_like_one_of_ours_is_kept(tmp_path: Path) -> None:
     files["x/00000000deadbeef/manifest.json"] = json.dumps(
         vectors()["contract_v1"][0]["manifest"]
     ).encode()
+    files["events.ndjson.zst"] = b"6"
     where = asupersync.read(members(files), where="x")
     bundle.adopt(tmp_path, where, {})
     again = bundle.read(tmp_path)

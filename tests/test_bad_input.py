@@ -255,6 +255,25 @@ def test_a_damaged_stored_run_is_3_and_the_others_are_listed(
     assert [run.status.state for run in store.runs()] == ["failed", "damaged"]
 
 
+@pytest.mark.parametrize("words", [["--limit", "entries=1"], ["--limit=total_bytes=9"]])
+def test_a_limit_is_named_and_can_be_set_by_a_flag(
+    said: Bundle, packed: Path, words: list[str]
+) -> None:
+    name = words[-1].removeprefix("--limit=").partition("=")[0]
+    answer = said("replay", str(packed), *words)
+    assert (answer.code, f"over the limit {name}=" in answer.error) == (3, True)
+    cure = answer.hint.partition("`")[2].rstrip("`.").split()
+    assert said(*cure, "replay", str(packed)).code == 0
+    assert said("replay", str(packed)).code == 0, "it holds for one command"
+
+
+def test_the_limit_of_a_command_that_is_run_is_its_own(said: Bundle, tmp_path: Path) -> None:
+    script = f"import pathlib, sys; pathlib.Path({str(tmp_path)!r}, *sys.argv[1:]).touch()"
+    assert said("run", sys.executable, "-c", script, "--limit=x").code == 0
+    assert (tmp_path / "--limit=x").exists()
+    assert said("replay", "--limit", "no_such=1").code == 2
+
+
 # Places that refuse
 
 

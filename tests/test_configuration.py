@@ -19,6 +19,7 @@ from bundler.configuration import (
     variable,
 )
 from bundler.errors import UsageError
+from bundler.runner_tables import RunnerTable
 
 
 @pytest.fixture
@@ -234,20 +235,48 @@ def test_a_key_like_no_other_is_told_what_keys_there_are(project: Path) -> None:
     assert all(name in error.hint for name in KEYS)
 
 
-def test_the_tables_of_runners_pass_through(project: Path) -> None:
-    user = write_user(project, '[runners.mocha]\nstart = "mocha"\n[runners.nose]\nids = "old"\n')
+def test_the_tables_of_runners_stand_side_by_side(project: Path) -> None:
+    user = write_user(
+        project, '[runners.mocha]\ncommand = "npx mocha"\n[runners.nose]\ncommand = "old"\n'
+    )
     path = write_project(
-        project, '[tool.bundle.runners.nose]\nids = "new"\nanything = [1, {a = 2}]'
+        project,
+        '[tool.bundle.runners.nose]\ncommand = "nose"\nselect = ["--only={tests}"]\n'
+        'seed = "--seed {seed}"\nresults = ["--xml", "{results}"]',
     )
     values = load(project, given(project))
     assert values.runners == {
-        "mocha": {"start": "mocha"},
-        "nose": {"ids": "new", "anything": [1, {"a": 2}]},
+        "mocha": RunnerTable(("npx", "mocha")),
+        "nose": RunnerTable(
+            ("nose",), ("--only={tests}",), ("--seed", "{seed}"), ("--xml", "{results}")
+        ),
     }
     assert values.explain()[-2:] == [
-        ("runners.mocha", {"start": "mocha"}, str(user)),
-        ("runners.nose", values.runners["nose"], f"{path} [tool.bundle]"),
+        ("runners.mocha", {"command": ["npx", "mocha"]}, str(user)),
+        ("runners.nose", values.runners["nose"].told(), f"{path} [tool.bundle]"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "hint"),
+    [
+        ('comand = "nose"', "comand is not a key", "Did you mean command?"),
+        ('command = "nose"\nids = "x"', "ids is not a key", "There are command, select, seed"),
+        ("command = 5", "command is 5, not a list of words", "Write a list of texts"),
+        ('command = "nose"\nselect = "{test}"', "has {test}, which is not", "Did you mean tests?"),
+        ('command = "nose {seed}"', "has {seed}, which is not", "Leave it out."),
+        ('command = "nose"\nselect = "-k"', "does not say where the tests go", "Write {tests}"),
+        ('select = "{tests}"', "has no command", "Write the words"),
+    ],
+)
+def test_a_table_that_says_something_else_is_an_error_that_suggests(
+    project: Path, text: str, said: str, hint: str
+) -> None:
+    path = write_project(project, f"[tool.bundle.runners.nose]\n{text}")
+    error = problem(project)
+    assert error.message.startswith(f"{path} [tool.bundle] runners.nose")
+    assert said in error.message
+    assert hint in error.hint
 
 
 @pytest.mark.parametrize("text", ["runners = 5", "runners = {nose = 5}"])

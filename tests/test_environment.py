@@ -180,7 +180,7 @@ def test_the_list_leaves_out_what_is_the_user_s_own(name: str) -> None:
 
 def test_secret_looking_options_in_a_kept_variable_are_masked() -> None:
     env = {"PYTEST_ADDOPTS": "-x --api-token abc --ds=https://u:p@h/"}
-    assert variables(env) == {"PYTEST_ADDOPTS": "-x --api-token *** --ds=https://h/"}
+    assert variables(env) == {"PYTEST_ADDOPTS": "-x --api-token *** --ds=https://***@h/"}
 
 
 def test_a_value_is_bounded_and_always_valid_text() -> None:
@@ -211,7 +211,7 @@ def test_no_secret_of_the_environment_is_in_the_document(repository: Path) -> No
 
 def test_the_document_says_where_this_is(repository: Path) -> None:
     document = collect(ENV, repository)
-    assert document["format"] == {"major": 1, "minor": 0}
+    assert document["format"] == {"major": 1, "minor": 1}
     assert document["recorder"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert document["platform"]["os"] in {"Linux", "Darwin", "Windows"}
     assert document["cpu"]["count"] == os.cpu_count()

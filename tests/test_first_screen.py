@@ -191,3 +191,45 @@ main()
 """
     ended = here.run([sys.executable, "-c", code])
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
+
+
+def test_an_interrupt_that_a_library_turns_into_an_error_is_still_one(here: Place) -> None:
+    code = """
+import os, signal, sys
+from bundler import cli
+
+def interrupted(words, ui):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        while True: pass
+    except KeyboardInterrupt:
+        raise SystemError("returned a result with an exception set") from None
+
+cli._command = interrupted
+cli.main()
+"""
+    ended = here.run([sys.executable, "-c", code])
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@needs_shell
+def test_an_interrupt_that_hits_the_end_of_an_object_is_not_lost(here: Place) -> None:
+    code = """
+import os, signal
+from bundler import cli
+
+class Ending:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000): pass
+
+def interrupted(words, ui):
+    ending = Ending()
+    del ending
+    while True: pass
+
+cli._command = interrupted
+cli.main()
+"""
+    ended = here.run([sys.executable, "-c", code])
+    assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")

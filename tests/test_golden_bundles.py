@@ -12,7 +12,10 @@ from bundler.verification import verify
 
 BUNDLES = Path(__file__).parent / "golden" / "bundles"
 
-COUNTS = {"1.0": {"passed": 4, "failed": 1, "skipped": 1}}
+COUNTS = {
+    "1.0": {"passed": 4, "failed": 1, "skipped": 1},
+    "1.1": {"passed": 4, "failed": 1, "skipped": 1},
+}
 
 
 def test_every_format_version_has_its_bundle() -> None:
@@ -30,3 +33,10 @@ def test_a_bundle_of_an_earlier_version_is_read_whole(version: str) -> None:
     [failed] = [test for test in recording.results.tests if test.verdict == "failed"]
     assert failed.test_id == "shop/test_basket.py::test_a_shop_never_pays_its_customers"
     assert failed.attempts[0].failures[0].message.startswith("assert -3.25 >= 0")
+
+
+def test_what_was_masked_is_told_from_1_1_on() -> None:
+    assert bundle.read(BUNDLES / "1.0.zip").manifest.redaction is None
+    redaction = bundle.read(BUNDLES / "1.1.zip").manifest.redaction
+    assert redaction is not None
+    assert (redaction.on, redaction.masked) == (True, {"$SHOP_PASSWORD": 2})

@@ -21,12 +21,13 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe", "verdicts"),
-    ("documents", "names", "limits", "events", "seeds", "times"),
+    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
+    ("documents", "names", "limits", "events", "seeds", "times", "redaction"),
     ("testing",),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),
     ("status", "recording", "json_lines"),
+    ("masked_log",),
     ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
     ("chain", "scope"),
     ("repro", "divergence", "environment_difference", "comparison"),
@@ -34,20 +35,26 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("zip_records", "directory_reader"),
     ("zip_reader", "zip_writer"),
     ("archive",),
-    ("atomic", "redaction"),
+    ("atomic",),
     ("git", "machine"),
-    ("environment", "kinds"),
+    ("environment", "kinds", "dropped_files"),
+    ("runner_tables",),
     ("configuration",),
     ("places",),
     ("listing_cache",),
-    ("test_bundles", "generators"),
+    ("test_bundles", "generators", "masked_files"),
     ("bundle",),
+    ("masked_copy",),
+    ("event_lines", "spool"),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),
     (
+        "formats.ctrf_statuses",
         "formats.junit_cases",
         "formats.junit_elements",
+        "formats.libtest_reasons",
+        "formats.nextest_outputs",
         "formats.nextest_statuses",
         "formats.nextest_store",
         "formats.pytest_longrepr",
@@ -58,18 +65,22 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.asupersync_events",),
     ("formats.junit_marks",),
     ("formats.*",),
-    ("opening", "trace_view", "traces"),
+    ("opening", "trace_view", "traces", "own_events", "suite_bundles"),
+    ("scanning",),
     ("store",),
     ("pruning",),
     ("runners",),
     ("runners.process",),
-    ("runners.lines", "runners.go_screen"),
+    ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
+    ("runners.python", "runners.report"),
+    ("runners.javascript", "runners.maven"),
     ("runners.*",),
+    ("runners.configured",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
-    ("about",),
+    ("about", "event_view", "following", "story"),
     ("replay", "details", "listing"),
-    ("naming",),
+    ("naming", "test_listing"),
     ("recorder",),
     ("execution",),
     ("rerunning", "unseen"),
@@ -85,7 +96,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 
 # Packages that are one thing to everybody else: what is inside may import what else is inside.
-CLOSED = ("probe", "runners.process", "testing")
+CLOSED = ("probe", "reporters", "runners.process", "testing")
 
 # Libraries that take long to load are imported inside the functions that use them, but here.
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}
@@ -128,8 +139,7 @@ def test_imports_point_one_way() -> None:
 
 
 def test_the_probe_is_the_standard_library_and_pytest() -> None:
-    files = sorted((PACKAGE / "probe" / "path").rglob("*.py"))
-    assert files
+    files = probe_files()
     found = {
         f"{file.name}: {name}"
         for file in files
@@ -137,6 +147,11 @@ def test_the_probe_is_the_standard_library_and_pytest() -> None:
         if level == 0 and root(name) not in sys.stdlib_module_names | {"pytest"}
     }
     assert found == set()
+
+
+def test_the_probe_is_written_in_python_3_9() -> None:
+    for file in probe_files():
+        ast.parse(file.read_text(encoding="utf-8"), str(file), feature_version=(3, 9))
 
 
 def test_nothing_but_its_own_package_names_the_probe_s_modules() -> None:
@@ -263,6 +278,14 @@ def modules() -> Mapping[str, Path]:
     return {
         name_of(file): file for file in files if (PACKAGE / "probe" / "path") not in file.parents
     }
+
+
+def probe_files() -> list[Path]:
+    """What runs in environments that have never heard of bundler."""
+    folders = [PACKAGE / "probe" / name for name in ("path", "writer")]
+    files = [sorted(folder.rglob("*.py")) for folder in folders]
+    assert all(files)
+    return [file for part in files for file in part]
 
 
 def name_of(file: Path) -> str:

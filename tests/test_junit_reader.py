@@ -72,6 +72,97 @@ def test_the_counts_are_those_of_the_tool(name: str, runner: str, counts: dict[s
     assert recording.problems == []
 
 
+def told(name: str) -> dict[str, tuple[str, list[str | None]]]:
+    """Of each test what became of it, and of its attempts."""
+    return {
+        test.test_id: (test.verdict.value, [attempt.outcome for attempt in test.attempts])
+        for test in fixture(name).results.tests
+    }
+
+
+def test_surefire_tells_of_every_rerun() -> None:
+    failed, errored, timed_out = (["failed"], ["errored"], ["timed_out"])
+    assert told("surefire") == {
+        "shop.CartTest::adds": ("passed", ["passed"]),
+        "shop.CartTest::breaks": ("errored", errored * 3),
+        "shop.CartTest::fails": ("failed", failed * 3),
+        "shop.CartTest::isAssumedAway": ("skipped", ["skipped"]),
+        "shop.CartTest::isFlaky": ("flaky", [*failed, "passed"]),
+        "shop.CartTest::isFlakyByAnError": ("flaky", [*errored * 2, "passed"]),
+        "shop.CartTest::isSkipped": ("skipped", ["skipped"]),
+        "shop.CartTest::timesOut": ("timed_out", timed_out * 3),
+    }
+    recording = fixture("surefire")
+    assert the(recording, "isAssumedAway").attempts[0].reason == "only on a Sunday"
+    assert outputs(recording, the(recording, "isFlaky"), 0) == [("stdout", b"run 1\n")]
+    assert outputs(recording, the(recording, "fails"), 2) == [("stderr", b"about to fail\n")]
+
+
+def test_playwright_tells_of_retries_in_its_text_alone() -> None:
+    assert {
+        name.partition("::[first] ")[2]: one for name, (one, _) in told("playwright").items()
+    } == {
+        "adds": "passed",
+        'inner \u203a scope \u203a fails: a < b & "c"': "failed",
+        "inner \u203a scope \u203a adds": "passed",
+        "is flaky": "passed",
+        "is skipped": "skipped",
+        "is to be mended": "skipped",
+        "is expected to fail": "passed",
+        "times out": "timed_out",
+    }
+    recording = fixture("playwright")
+    assert ("issue", "SHOP-1") in the(recording, "] adds").attempts[0].properties
+    [failure] = the(recording, '"c"').attempts[0].failures
+    assert failure.traceback is not None and failure.traceback.count("Retry #") == 2
+
+
+def test_node_s_tests_are_named_by_the_suites_that_they_are_in() -> None:
+    assert told("node") == {
+        "adds": ("passed", ["passed"]),
+        "cart::fails: a < b & &quot;c&quot;": ("failed", ["failed"]),  # Node escapes it twice
+        "cart::is skipped": ("skipped", ["skipped"]),
+        "cart::is to be written": ("skipped", ["skipped"]),
+        "cart > inner::adds": ("passed", ["passed"]),
+        "times out": ("timed_out", ["timed_out"]),
+        "throws": ("failed", ["failed"]),
+    }
+    assert the(fixture("node"), "is skipped").attempts[0].reason == "closed"
+
+
+def test_the_seed_of_rspec_is_that_of_the_run() -> None:
+    recording = fixture("rspec")
+    assert recording.manifest.seed == 32506
+    assert recording.results.counts == {"passed": 2, "failed": 3, "skipped": 3}
+    assert the(recording, "is mended").file == "./cart_spec.rb"
+
+
+def test_jest_and_vitest_tell_of_the_last_attempt_alone() -> None:
+    assert {name.partition(":: ")[2]: one for name, (one, _) in told("jest-retries").items()} == {
+        "is flaky": "passed",
+        "always fails": "failed",
+        "is expected to fail": "passed",
+        "case 1 of a.b": "passed",
+        "case 2 of c/d": "failed",
+        "times out": "timed_out",
+    }
+    assert {name.partition("::")[2]: one for name, (one, _) in told("vitest-retries").items()} == {
+        "is flaky": "passed",
+        "always fails": "failed",
+        "is expected to fail": "passed",
+        "times out": "timed_out",
+        "skips itself": "skipped",
+    }
+    assert len(the(fixture("vitest-retries"), "always fails").attempts[0].failures) == 2
+
+
+def test_mocha_tells_of_a_hook_that_failed_as_of_a_test() -> None:
+    recording = fixture("mocha")
+    assert recording.results.counts == {"passed": 2, "failed": 2}
+    [failure] = the(recording, 'hook for "is never reached"').attempts[0].failures
+    assert (failure.type, failure.message) == ("Error", "no inner")
+
+
 def test_a_node_id_is_whole_where_the_report_names_the_file() -> None:
     old, new = fixture("pytest-xunit1"), fixture("pytest-xunit2")
     assert the(old, "::test_sub").test_id == "test_many.py::TestUnit::test_sub"
@@ -187,6 +278,13 @@ def test_what_a_suite_printed_is_kept() -> None:
     recording = read('<testsuite><testcase name="a"/><system-out>x</system-out></testsuite>')
     printed = recording.outputs(recording.results.run_output_offsets)
     assert [one.content for one in printed] == [b"x"]
+
+
+@pytest.mark.parametrize("encoding", ["U-TF-8", "big5", "utf-7", "idna", "rot13", "hex"])
+def test_an_encoding_that_cannot_be_read_is_said(encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><testsuite><testcase name="a"/></testsuite>'
+    with pytest.raises(DamagedRecording, match=r"encoding|decod"):
+        read(text.encode())
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])

@@ -11,7 +11,7 @@ from command_line import place
 from round_trip import again, everything, printed, verdicts, written
 
 from bundler.errors import DamagedRecording
-from bundler.formats import libtest
+from bundler.formats import libtest, libtest_reader
 from bundler.recording import Recording
 from bundler.results import TestResult
 from bundler.store import open_path
@@ -25,7 +25,7 @@ def recorded(name: str) -> Recording:
 
 def read(*lines: str | bytes) -> Recording:
     raw = b"\n".join(one if isinstance(one, bytes) else one.encode() for one in lines) + b"\n"
-    return libtest.read(io.BytesIO(raw), where="x.json")
+    return libtest_reader.read(io.BytesIO(raw), where="x.json")
 
 
 def the_test(recording: Recording, test_id: str) -> TestResult:
@@ -77,7 +77,7 @@ def test_nextest_s_lines_say_what_its_recording_says(name: str) -> None:
 def test_attempts_that_nextest_does_not_tell_of_had_failed() -> None:
     flaky = the_test(recorded("nextest-plus"), "weather::storms$flaky")
     assert [one.outcome for one in flaky.attempts] == ["failed", "failed", "passed"]
-    assert flaky.attempts[0].reason == libtest.UNTOLD
+    assert flaky.attempts[0].reason == libtest_reader.UNTOLD
 
 
 def test_a_number_of_attempts_is_no_reason_to_make_so_many() -> None:
@@ -95,6 +95,23 @@ def test_an_iteration_of_a_stress_run_is_an_occurrence() -> None:
     assert recording.results.counts == {"passed": 2, "skipped": 2, "flaky": 2}
     occurrences = recording.results.with_id("weather::storms$flaky")
     assert [one.occurrence for one in occurrences] == [1, 2]
+
+
+def test_a_name_may_look_like_an_attempt_or_an_iteration() -> None:
+    """A test that started under a name is of that name, whatever stands at its end."""
+    recording = read(
+        '{"type":"suite","event":"started"}',
+        '{"type":"test","event":"started","name":"c::b$a#2"}',
+        '{"type":"test","event":"ok","name":"c::b$a#2"}',
+        '{"type":"test","event":"started","name":"c::b$x@stress-7$y"}',
+        '{"type":"test","event":"ok","name":"c::b$x@stress-7$y#3"}',
+        '{"type":"suite","event":"ok"}',
+    )
+    tests = recording.results.tests
+    assert [(one.test_id, one.occurrence, len(one.attempts)) for one in tests] == [
+        ("c::b$a#2", 1, 1),
+        ("c::b$x@stress-7$y", 1, 3),
+    ]
 
 
 def test_a_suite_that_never_ends_was_interrupted() -> None:
@@ -175,8 +192,8 @@ def test_no_line_breaks_the_reader(strange: bytes) -> None:
 def test_a_file_of_something_else_is_refused() -> None:
     with pytest.raises(DamagedRecording, match=r"x\.json holds no line of libtest JSON"):
         read('{"type":"report"}')
-    assert not libtest.recognises(b'{"Action":"run"}\n')
-    assert not libtest.recognises(b'{"type":"test","event":"dreamt","name":"a"}\n')
+    assert not libtest_reader.recognises(b'{"Action":"run"}\n')
+    assert not libtest_reader.recognises(b'{"type":"test","event":"dreamt","name":"a"}\n')
 
 
 # Writing
@@ -186,11 +203,11 @@ def test_every_verdict_that_the_format_can_hold_comes_back() -> None:
     ours = verdicts(everything())
     narrowed = {"xpassed": "passed", "xfailed": "skipped"}
     expected = {name: narrowed.get(one, one) for name, one in ours.items() if one != "not_run"}
-    assert verdicts(again(libtest, everything())) == expected
+    assert verdicts(again(libtest, libtest_reader, everything())) == expected
 
 
 def test_output_durations_and_reasons_come_back() -> None:
-    before, after = everything(), again(libtest, everything())
+    before, after = everything(), again(libtest, libtest_reader, everything())
     for test in after.results.tests:
         [original] = before.results.with_id(test.test_id)
         assert printed(after, test) == printed(before, original)
@@ -202,8 +219,8 @@ def test_output_durations_and_reasons_come_back() -> None:
 
 
 def test_what_is_written_twice_is_the_same() -> None:
-    first = again(libtest, everything())
-    assert verdicts(again(libtest, first)) == verdicts(first)
+    first = again(libtest, libtest_reader, everything())
+    assert verdicts(again(libtest, libtest_reader, first)) == verdicts(first)
 
 
 def test_a_nextest_recording_has_nextest_s_own_lines() -> None:

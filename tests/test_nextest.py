@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -14,12 +15,15 @@ from typing import Any
 import pytest
 import zstandard
 from command_line import place
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from bundler.errors import DamagedRecording, HostileRecording, TooNewRecording
+from bundler import limits
+from bundler.errors import BundleError, DamagedRecording, HostileRecording, TooNewRecording
 from bundler.formats import junit
 from bundler.formats.nextest_statuses import failure_of, outcome_of, run_status_of
 from bundler.recording import Recording
-from bundler.results import Attempt, TestResult, Verdict
+from bundler.results import Attempt, TestResult, Verdict, fold
 from bundler.store import open_path
 
 FIXTURES = Path(__file__).parent / "fixtures" / "nextest"
@@ -227,6 +231,77 @@ def test_what_has_no_place_passes_through_under_its_own_name() -> None:
     assert cancel[-1].payload()["reason"] == "test-failure"
 
 
+def test_names_that_rust_cannot_have_are_kept() -> None:
+    odd = {
+        test.test_id.removeprefix("gale::odd "): test.verdict.value
+        for test in recorded("gale").results.tests
+        if test.test_id.startswith("gale::odd ")
+    }
+    assert odd == {
+        "a name with spaces": "passed",
+        "a::b c::d": "passed",
+        "quotes \"'` and <&>": "passed",
+        "größe/über ✓ \N{BALLOON}": "passed",
+        "[param-1]#2": "passed",
+        "$dollar@stress-0$x": "passed",
+        "back\\slash %20 %s {}": "passed",
+        "-leading-dash": "passed",
+        "comma,equals=star*": "passed",
+        "ends with a bracket)": "passed",
+        "fails & says so": "failed",
+    }
+
+
+def test_attempts_may_end_in_four_ways() -> None:
+    recording = recorded("gale")
+    test = the_test(recording, "gale::storms fails_in_every_way")
+    assert [(one.outcome, one.reason) for one in test.attempts] == [
+        ("failed", None),
+        ("crashed", "SIGABRT"),
+        ("timed_out", "timed out"),
+        ("failed", None),
+    ]
+    assert the_test(recording, "gale::storms kills_itself").attempts[0].reason == "SIGKILL"
+    assert the_test(recording, "gale::storms crashes_then_passes").verdict is Verdict.FLAKY
+    slow = dict(the_test(recording, "gale::storms leaks_slowly").attempts[0].properties)
+    assert slow == {"nextest.leaked": "true", "nextest.slow": "true"}
+
+
+def test_the_streams_of_a_test_and_its_script_stay_apart() -> None:
+    recording = recorded("gale")
+    [large] = the_test(recording, "gale::storms large_output").attempts
+    lines = [one for one in printed(recording, large, "stdout").splitlines() if b"line" in one]
+    assert lines[::1999] == [b"line 0 00000000", b"line 1999 %08x" % (1999 * 2654435761 % 2**32)]
+    assert printed(recording, large, "stderr") == b"." * 20_000
+    outputs = list(recording.outputs(recording.results.run_output_offsets))
+    assert [(one.stream, one.content) for one in outputs] == [
+        ("stdout", b"to stdout\n"),
+        ("stderr", b"to stderr\n"),
+    ]
+
+
+def test_benchmarks_are_tests_whose_output_is_not_captured() -> None:
+    results = recorded("benchmarks").results
+    assert results.counts == {"passed": 1, "failed": 1}
+    assert (results.sessions[0].info["run_mode"], results.sessions[0].info["capture"]) == (
+        "benchmark",
+        "no",
+    )
+
+
+def test_a_pause_passes_through_and_counts_for_no_test() -> None:
+    recording = recorded("paused")
+    events = [event.event for _, event in recording.events() if event.category == "nextest"]
+    assert events[-2:] == ["RunPaused", "RunContinued"]
+    [slow] = the_test(recording, "gale::storms leaks_slowly").attempts
+    assert slow.duration_us < 400_000  # it sleeps for 600 ms, and nextest for 400 of them
+
+
+def test_a_test_that_could_not_be_started_errored() -> None:
+    found = failure(recorded("not-started"), "gale::vanishes cannot_be_started")
+    assert (found.message, found.type) == ("error spawning child process", "execution failure")
+
+
 def test_a_run_in_nextest_s_own_store_is_read_where_it_lies() -> None:
     recording = open_path(FIXTURES / "store" / FINISHED)
     assert recording.manifest.status.exit_code == 100
@@ -330,6 +405,67 @@ def test_lines_of_another_shape_are_counted_and_passed_over(tmp_path: Path) -> N
     assert recording.problems == ["8 lines of run.log.zst could not be read"]
 
 
+STRANGE = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 2**70) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every place in a document: what holds it, and under which key."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, one in inner:
+        found.append((value, key))
+        found += places(one) if isinstance(one, dict | list) else []
+    return found
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_value_in_a_log_makes_another_error_than_ours(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    def strange(lines: list[bytes]) -> list[bytes]:
+        at = data.draw(st.integers(0, len(lines) - 1))
+        line = json.loads(lines[at])
+        holder, key = data.draw(st.sampled_from(places(line)))
+        holder[key] = data.draw(STRANGE)
+        return [*lines[:at], json.dumps(line).encode() + b"\n", *lines[at + 1 :]]
+
+    path = with_log(tmp_path_factory.mktemp("strange"), strange)
+    try:
+        recording = open_path(path)
+    except BundleError:
+        return
+    assert fold(recording.events()) == recording.results
+    assert recording.damaged_lines == []
+
+
+def test_memory_grows_with_the_tests_and_not_with_what_they_printed(tmp_path: Path) -> None:
+    tests = 3000
+
+    def many(lines: list[bytes]) -> list[bytes]:
+        of_one = [line for line in lines if b"prints_kilobytes" in line]
+        names = (b"test_%d" % number for number in range(tests))
+        made = [line.replace(b"prints_kilobytes", name) for name in names for line in of_one]
+        return [lines[0], *made, lines[-1]]
+
+    path = with_log(tmp_path, many)
+    tracemalloc.start()
+    try:
+        recording = open_path(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    ran = [test for test in recording.results.tests if test.attempts]
+    size = sum(len(line.content) for line in recording.log.lines())
+    assert (len(ran), size > 60 << 20) == (tests, True)
+    # 8 MiB of the log stay in memory before it goes to a file; a test takes about a kilobyte.
+    assert peak < (16 << 20) + tests * 1500 + (4 << 20)
+
+
 def test_an_event_that_nextest_has_yet_to_think_of_passes_through(tmp_path: Path) -> None:
     new = b'{"elapsed":{"secs":0,"nanos":5000},"kind":{"kind":"test-dreamt","of":"sheep"}}\n'
     recording = open_path(with_log(tmp_path, lambda lines: [lines[0], new, *lines[1:]]))
@@ -357,13 +493,11 @@ def test_an_output_that_is_missing_is_said_once(tmp_path: Path) -> None:
 def test_a_log_that_names_one_output_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bundler.formats import nextest_store
-
     def again(lines: list[bytes]) -> list[bytes]:
         [long] = [one for one in lines if b"prints_kilobytes" in one and b'"test-finished"' in one]
         return lines[:-1] + [long] * 12 + lines[-1:]
 
-    monkeypatch.setattr(nextest_store, "TOTAL_BYTES", 200_000)
+    monkeypatch.setattr(limits, "_chosen", limits.Limits(total_bytes=200_000))
     with pytest.raises(HostileRecording, match="the outputs of all tests: over the limit total"):
         open_path(with_log(tmp_path, again))
 

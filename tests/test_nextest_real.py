@@ -1,96 +1,32 @@
 """Against the real cargo-nextest: our reading of its recording, and what it says of the same run.
 
 What it says: its libtest JSON while it runs, its JUnit report, and its own replay. The crate is
-`fixtures/nextest/weather`. `BUNDLE_TEST_NEXTEST` names the executables to try, else it is the one
-on the path; where `BUNDLE_TEST_REQUIRE` has the word `nextest`, there has to be one.
+`fixtures/nextest/weather`; which cargo-nextest it is, `real_nextest` says.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import Place
+from real_nextest import HERE, MISSING, REQUIRED, TOOLS, Nextest, named, nextest_at
 
 from bundler.recording import Recording
 from bundler.results import BAD, Attempt, TestResult, Verdict
 from bundler.store import open_path
 
-WEATHER = Path(__file__).parent / "fixtures" / "nextest" / "weather"
-REQUIRED = "nextest" in os.environ.get("BUNDLE_TEST_REQUIRE", "").replace(",", " ").split()
-ON_PATH = shutil.which("cargo-nextest")
-TOOLS = os.environ.get("BUNDLE_TEST_NEXTEST", ON_PATH or "").split(os.pathsep)
-HERE = bool(TOOLS[0]) and shutil.which("cargo") is not None
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not HERE and not REQUIRED, reason="cargo and cargo-nextest are not here"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not HERE and not REQUIRED, reason=MISSING)]
 
 
-@dataclass(frozen=True)
-class Nextest:
-    """One cargo-nextest, with a crate and a store of its own."""
-
-    crate: Path
-    environment: dict[str, str]
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
-        """Run `cargo nextest` with these words."""
-        return subprocess.run(
-            ["cargo", "nextest", *words],
-            cwd=self.crate,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=300,
-        )
-
-    def exported(self, name: str = "latest") -> Path:
-        """The portable recording of a run."""
-        path = self.crate.parent / f"{name}-{len(list(self.crate.parent.iterdir()))}.zip"
-        done = self.run("store", "export", name, "--archive-file", str(path))
-        assert done.returncode == 0, done.stderr
-        return path
-
-    def junit(self) -> ET.Element:
-        """The report of the last run."""
-        return ET.parse(self.crate / "target" / "nextest" / "default" / "junit.xml").getroot()
-
-
-@pytest.fixture(scope="module", params=TOOLS, ids=lambda tool: Path(tool).parent.parent.name)
-def nextest(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Nextest]:
-    assert HERE, "BUNDLE_TEST_REQUIRE asks for nextest, and it is not here"
-    place = tmp_path_factory.mktemp("nextest")
-    (place / "bin").mkdir()
-    (place / "bin" / "cargo-nextest").symlink_to(request.param)
-    (place / "config" / "nextest").mkdir(parents=True)
-    recorded = "[experimental]\nrecord = true\n[record]\nenabled = true\n"
-    (place / "config" / "nextest" / "config.toml").write_text(recorded)
-    shutil.copytree(WEATHER, place / "crate")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("NEXTEST")}
-    kept.pop("RUST_BACKTRACE", None)
-    environment = {
-        **kept,
-        "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "XDG_CONFIG_HOME": str(place / "config"),
-        "NEXTEST_STATE_DIR": str(place / "state"),
-        "NEXTEST_CACHE_DIR": str(place / "state"),
-        "NEXTEST_EXPERIMENTAL_LIBTEST_JSON": "1",
-        "CARGO_TERM_COLOR": "never",
-    }
-    yield Nextest(place / "crate", environment)
+@pytest.fixture(scope="module", params=TOOLS, ids=named)
+def nextest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Nextest:
+    return nextest_at(tmp_path_factory.mktemp("nextest"), request.param, "weather")
 
 
 def by_name(recording: Recording) -> dict[str, TestResult]:
@@ -108,9 +44,9 @@ def text(recording: Recording, attempt: Attempt, *streams: str) -> str:
 
 
 def without_controls(output: str) -> str:
-    """nextest strips escapes from its reports, and leaves out what XML cannot hold."""
-    output = re.sub(r"\x1b\[[0-9;]*m", "", output)
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]", "", output)
+    """nextest strips escapes from its reports, tabs among them, and what XML cannot hold."""
+    output = re.sub(r"\x1b\[[0-9;]*m|\x1b\][^\x07]*\x07", "", output)
+    return re.sub(r"[\x00-\x09\x0b-\x1f\ufffe\uffff]", "", output)
 
 
 def test_what_its_junit_report_says_of_every_attempt(nextest: Nextest) -> None:
@@ -142,7 +78,7 @@ def agrees_with_junit(recording: Recording, test: TestResult, case: ET.Element) 
         for tag, stream in (("system-out", "stdout"), ("system-err", "stderr")):
             reported = element.findtext(tag) or ""
             printed = without_controls(text(recording, attempt, stream))
-            assert reported.strip() == printed.strip(), (test.test_id, tag)
+            assert without_controls(reported).strip() == printed.strip(), (test.test_id, tag)
 
 
 def test_what_its_libtest_json_says_of_every_test(nextest: Nextest) -> None:

@@ -100,6 +100,16 @@ def test_a_recording_keeps_what_nextest_needs_to_rerun_it(tmp_path: Path) -> Non
     assert again.results.counts == stored.results.counts
 
 
+def test_an_order_that_nextest_does_not_know_is_said_to_have_no_effect(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    cargo = here.file("bin/cargo", "#!/bin/sh\n")
+    cargo.chmod(0o755)
+    for order in ("full", "worker"):
+        words = ["rerun", "--order", order, str(FIXTURES / "weather.zip")]
+        done = here.bundle(*words, PATH=f"{cargo.parent}:/bin:/usr/bin")
+        assert f"--order {order} has no effect: nextest runs tests in an order" in done.stderr
+
+
 def hostile(tmp_path: Path, words: list[str]) -> Path:
     path = tmp_path / "hostile.zip"
     with zipfile.ZipFile(FIXTURES / "weather.zip") as original, zipfile.ZipFile(path, "w") as made:

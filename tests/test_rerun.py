@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from builders import a_log, a_test, line, results_of
@@ -351,6 +352,17 @@ def test_the_probe_is_handed_ids_to_match_and_nothing_to_run() -> None:
         "order": ["t.py::b"],
     }
     assert selection_document(plan(State(), saw()))["order"] is None
+    more: dict[str, Any] = {
+        "restore": {"t.py::b": {"python": "state"}},
+        "random_seeds": {"randomly": "7"},
+    }
+    document = selection_document(plan(State(), saw()), **more)
+    assert {name: document[name] for name in more} == more
+    assert not more.keys() & selection_document(plan(State(), saw()), restore={}).keys()
+
+
+def test_the_orders_are_named_as_people_name_them() -> None:
+    assert [order.value for order in Order] == ["failed", "worker", "full"]
 
 
 # The exit code.

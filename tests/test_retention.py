@@ -320,6 +320,14 @@ def test_a_plan_that_was_carried_out_leaves_nothing_to_delete(
     assert deleted(keep, policy, now) == []
 
 
+def test_a_rerun_that_goes_for_another_reason_keeps_nothing_that_is_too_old() -> None:
+    first = Run("r0", 0, created_us=NOW - 60 * DAY_US, used_us=NOW - 60 * DAY_US, size_bytes=0)
+    rerun = Run("r1", 1, created_us=NOW, used_us=NOW, size_bytes=0, parent_run_id="r0")
+    live = [Run(f"r{n}", n, NOW, NOW, 0, live=True) for n in range(2, 8)]
+    policy = replace(UNLIMITED, keep_runs=7, keep_days=7)
+    assert deleted([first, rerun, *live], policy, NOW) == ["r0", "r1"]
+
+
 @given(stores(), st.permutations(range(14)), policies)
 def test_the_order_in_which_runs_are_listed_means_nothing(
     runs: list[Run], order: list[int], policy: Policy
@@ -332,3 +340,13 @@ def test_runs_that_are_each_others_parents_end() -> None:
     runs = [replace(run, parent_run_id=f"r{9 - run.sequence}") for run in one_a_day(10)]
     runs[0] = replace(runs[0], parent_run_id="r0")
     assert len(plan(runs, Policy(keep_runs=5), NOW).keep) >= 5
+
+
+def test_the_defaults_are_those_that_the_documentation_names() -> None:
+    assert Policy() == Policy(keep_runs=100, keep_bytes=1_000_000_000, keep_days=30)
+    assert DAY_US == 24 * 60 * 60 * 1_000_000
+    assert [reason.value for reason in Reason] == [
+        "not used for too long",
+        "too many runs",
+        "too many bytes",
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -109,7 +108,7 @@ def test_its_manifest_is_the_repro_manifest(tmp_path: Path) -> None:
         "seed_lineage": {"root_seed_hex": "00000000deadbeef", "imposed": False},
         "seed_hex": "00000000deadbeef",
         "run_id": RUN_ID,
-        "format": {"major": 1, "minor": 0},
+        "format": {"major": 1, "minor": 1},
     }
 
 
@@ -319,15 +318,13 @@ def test_what_is_wrong_with_one_is_found_and_repaired(
 
 def test_a_place_that_cannot_be_written_costs_the_bundles_and_not_the_run(tmp_path: Path) -> None:
     here = place(tmp_path)
+    name = slug("test_a.py::test_x")
     source = "import os, pathlib\ndef test_x(request):\n"
-    source += (
-        "    pathlib.Path(os.environ['PLACE'], 'tests').write_text('in the way')\n    assert 0\n"
-    )
+    source += f"    place = pathlib.Path(os.environ['BUNDLE_ARTIFACTS_DIR'], {name!r})\n"
+    source += "    place.write_text('in the way')\n    assert 0\n"
     here.file("test_a.py", source)
-    conftest = "import glob, os\nos.environ['PLACE'] = glob.glob(os.environ['RUNS'] + '/*/0*')[0]\n"
-    here.file("conftest.py", conftest)
     command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    ended = here.bundle("run", "--", *command, RUNS=os.fspath(here.store))
+    ended = here.bundle("run", "--", *command)
     assert ended.code == 1
     assert "the recording is incomplete" in ended.stderr
     assert here.verdicts() == {"test_a.py::test_x": "failed"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from bundler.probe.writer.bridges import level_of
 from bundler.testing import NdjsonEvent, TestContext, TestHarness
-from bundler.testing.bridges import level_of
 
 
 @pytest.fixture
@@ -88,3 +88,53 @@ def test_a_structlog_entry_is_an_event_and_goes_on_as_it_is(bundle: TestHarness)
     assert (first.message, first.data) == ("spawned", {"task": 3, "level": "warning"})
     assert (second.message, second.level) == ("down", "ERROR")
     assert (third.message, third.level) == ("", "INFO")
+
+
+def test_a_record_that_cannot_be_formatted_is_logged_as_it_is(
+    bundle: TestHarness, suite_logger: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+    suite_logger.handlers[:] = [bundle.logging_handler()]  # pytest's own would raise
+    suite_logger.info("%d of %s", "three")
+    suite_logger.info(Broken())
+    suite_logger.info("%s", Broken())
+    first, second, third = logged(bundle)
+    assert first.message == "%d of %s"
+    assert first.data["args"] == "('three',)"
+    assert first.data["problem"].startswith("cannot be formatted: TypeError: ")
+    assert first.data["function"] == "test_a_record_that_cannot_be_formatted_is_logged_as_it_is"
+    assert "Broken" in second.message
+    assert third.message == "%s"
+    assert third.data["problem"] == "cannot be formatted: RuntimeError: no text"
+    assert capsys.readouterr().err == ""
+
+
+def test_a_handler_is_taken_away_when_its_test_is_over(
+    bundle: TestHarness, suite_logger: logging.Logger
+) -> None:
+    handler = bundle.logging_handler()
+    process = bundle.structlog_processor()
+    suite_logger.addHandler(handler)
+    suite_logger.info("during")
+    bundle.finish()
+    assert handler not in suite_logger.handlers
+    handler.handle(logging.makeLogRecord({"msg": "after"}))
+    process(None, "info", {"event": "after"})
+    assert [event.message for event in logged(bundle)] == ["during"]
+
+
+def test_structlog_itself_is_pointed_at_it_in_one_line(bundle: TestHarness) -> None:
+    structlog = pytest.importorskip("structlog")
+    structlog.configure(
+        processors=[bundle.structlog_processor(), structlog.processors.KeyValueRenderer()],
+        logger_factory=structlog.ReturnLoggerFactory(),
+    )
+    try:
+        structlog.get_logger().warning("spawned", task=3)
+    finally:
+        structlog.reset_defaults()
+    [event] = logged(bundle)
+    assert (event.message, event.level, event.data) == ("spawned", "WARN", {"task": 3})

@@ -19,6 +19,8 @@ import pytest
 
 from bundler.archive import open_directory
 from bundler.formats import asupersync
+from bundler.names import check_name, collision_key
+from bundler.probe.writer.phases import enter
 from bundler.recording import Recording
 from bundler.results import Verdict
 from bundler.schema import validator
@@ -122,7 +124,7 @@ def test_a_failed_check_fails_the_test_at_its_end(base: Path) -> None:
     with pytest.raises(ChecksFailed) as caught, TestHarness(CONTEXT) as bundle:
         assert not bundle.check("drained", 4, 3)
         assert bundle.check("made all the same", "a", "a")
-    assert str(caught.value) == "1 checks failed\ndrained: expected=4, actual=3"
+    assert str(caught.value) == "1 check failed\ndrained: expected=4, actual=3"
     assert [one.description for one in caught.value.failed] == ["drained"]
     assert manifest(base).failure_class == "assertion_failure"
     assert manifest(base).failure_reason == "drained: expected=4, actual=3"
@@ -338,6 +340,67 @@ def test_a_check_keeps_what_it_compared_whatever_it_is(base: Path) -> None:
     assert summary(base).passed_assertions == 1
 
 
+@pytest.mark.parametrize("how", ["never left", "left after the end", "begun after the end"])
+def test_a_phase_that_does_not_end_ends_with_the_test(base: Path, how: str) -> None:
+    bundle = TestHarness(CONTEXT)
+    outer, inner = bundle.phase("outer"), bundle.phase("inner")
+    outer.__enter__()
+    inner.__enter__()
+    found = bundle.finish()
+    if how == "left after the end":
+        inner.__exit__(None, None, None)
+        outer.__exit__(None, None, None)
+    if how == "begun after the end":
+        with bundle.phase("late"):
+            pass
+    assert [one.name for one in found.walk()] == ["outer", "inner"]
+    for phase in found.walk():
+        assert phase.end_ms is not None
+        assert phase.start_ms <= phase.end_ms <= found.duration_ms
+    ended = [one.data for one in read_events(place(base) / "events.ndjson", event="PhaseFinished")]
+    assert [one["name"] for one in ended][:2] == ["inner", "outer"]
+    assert [one["name"] for one in ended][2:] == (["late"] if how == "begun after the end" else [])
+    assert found.event_stats.total_events == 4
+    enter(None)
+
+
+def test_without_end_a_test_says_it_all_and_its_documents_stay_small(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bundler.probe.writer.harness.MOST_KEPT", 20)
+    with pytest.raises(ChecksFailed) as caught, TestHarness(CONTEXT) as bundle:
+        for number in range(50):
+            with bundle.phase("again"):
+                bundle.check("even", 0, number % 2)
+    found = summary(base)
+    assert (found.total_assertions, found.failed_assertions) == (50, 25)
+    assert len(list(found.walk())) == len(list(found.assertions())) == 20
+    assert len(json.loads((place(base) / "failed_assertions.json").read_bytes())) == 20
+    assert len(caught.value.failed) == 20
+    assert len(events(base)) == found.event_stats.total_events == 150
+
+
+@pytest.mark.slow
+@POSIX
+def test_a_million_events_of_one_test_take_little_memory(base: Path) -> None:
+    code = """
+        import resource
+        with TestHarness(CONTEXT) as bundle:
+            for number in range(900_000):
+                bundle.log("TaskPoll", "polled", category="task", task_id=number)
+            for number in range(50_000):
+                bundle.check("again", number, number)
+            for number in range(25_000):
+                with bundle.phase("again"):
+                    pass
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(peak)
+        assert bundle.finish().event_stats.total_events == 1_000_000
+        assert peak < 256 * 1024, peak
+    """
+    assert run(code, base) == 0
+
+
 # --- files -------------------------------------------------------------------------------------
 
 
@@ -401,6 +464,28 @@ def test_a_hostile_name_lies_in_the_bundle_and_is_found_by_its_real_name(
     assert files[found[f"scheduler_{name}_00000000deadbeef.trace"]] == b"trace"
 
 
+HOSTILE_IDS = [
+    *("../x", "..", "a/b", "a\\b", "/etc/x", "CON", "con", "Con", "y" * 300, "y" * 301, "🦀", "🦞"),
+    *("é", "e\u0301", "a\0b", "\x1b[2J", "x.", "x ", "", "a" * 120, "A" * 120, "run.lock", "-rf"),
+    *("con-10b33ed18f7b7b5d", "plain"),
+]
+
+
+def test_hostile_ids_have_a_directory_each_and_are_found_by_them(base: Path) -> None:
+    for test_id in HOSTILE_IDS:
+        with TestHarness(TestContext(test_id=test_id, seed=7)) as bundle:
+            bundle.log("X", said=test_id)
+            bundle.trace(test_id).write_bytes(b"trace")
+    folders = [path.name for path in base.iterdir()]
+    assert len({collision_key(name) for name in folders}) == len(folders) == len(HOSTILE_IDS)
+    for name in folders:
+        check_name(name)
+    found = recording(base)
+    for test_id in filter(None, HOSTILE_IDS):  # one without an id has no name but its directory's
+        [test] = found.results.with_id(test_id)
+        assert (test.verdict, test.seed) == (Verdict.PASSED, 7)
+
+
 def test_a_trace_has_the_name_of_its_subsystem_and_scenario(base: Path) -> None:
     with TestHarness(CONTEXT) as bundle:
         path = bundle.trace("cancel_drain")
@@ -443,6 +528,95 @@ def test_a_killed_test_leaves_what_it_had_logged(base: Path) -> None:
     assert test.own_events == 3
 
 
+@POSIX
+def test_a_forked_child_that_falls_through_leaves_the_documents_alone(base: Path) -> None:
+    code = """
+        with TestHarness(CONTEXT) as bundle:
+            with bundle.phase("setup"):
+                child = os.fork()
+                if child:
+                    os.waitpid(child, 0)
+                    bundle.log("InParent")
+                else:
+                    bundle.log("InChild")
+                    bundle.check("child", 1, 2)
+        if not child:
+            os._exit(0)
+    """
+    assert run(code, base) == 0
+    assert manifest(base).passed
+    assert summary(base).total_assertions == 0
+    assert events(base) == [
+        *("PhaseStarted", "InChild", "AssertionRecorded", "InParent", "PhaseFinished"),
+    ]
+    assert summary(base).event_stats.total_events == 5
+    assert summary(base).event_stats.errors == 1
+
+
+@POSIX
+def test_what_a_forked_child_logs_first_arrives(base: Path) -> None:
+    assert run("with TestHarness(CONTEXT) as bundle: bundle.log('Earlier')", base) == 0
+    code = """
+        with TestHarness(CONTEXT) as bundle:
+            child = os.fork()
+            if not child:
+                bundle.log("InChild")
+                os._exit(0)
+            os.waitpid(child, 0)
+            bundle.log("InParent")
+    """
+    assert run(code, base) == 0
+    assert events(base) == ["InChild", "InParent"]
+
+
+def test_what_a_test_patches_is_not_what_records_it(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> Any:
+        raise AssertionError("patched")
+
+    bundle = TestHarness(CONTEXT)
+    with monkeypatch.context() as patched:
+        for name in ("dumps", "JSONEncoder.encode", "JSONEncoder.iterencode"):
+            patched.setattr(f"json.{name}", broken)
+        for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter"):
+            patched.setattr(f"time.{name}", broken)
+        for name in ("open", "write", "close", "fstat", "replace", "listdir", "makedirs"):
+            patched.setattr(f"os.{name}", broken)
+        patched.setattr("builtins.open", broken)
+        with bundle.phase("setup"):
+            bundle.log("X", number=1, odd=object(), surrogate="\udc80")
+        bundle.attach(b"x", "note.txt")
+        bundle.finish()
+    assert bundle.problem == ""
+    assert events(base) == ["PhaseStarted", "X", "PhaseFinished", "Attachment"]
+    assert manifest(base).passed
+    assert "note.txt" in manifest(base).artifact_paths
+
+
+def test_frozen_time_does_not_stop_the_clock(base: Path) -> None:
+    freezegun = pytest.importorskip("freezegun")
+    with freezegun.freeze_time("2001-01-01"), TestHarness(CONTEXT) as bundle:
+        bundle.log("First")
+        threading.Event().wait(0.005)
+        bundle.log("Second")
+    first, second = read_events(place(base) / "events.ndjson")
+    assert second.ts_us - first.ts_us >= 4000
+    assert summary(base).duration_ms >= 4
+
+
+def test_a_fake_file_system_does_not_swallow_what_is_recorded(base: Path) -> None:
+    fake = pytest.importorskip("pyfakefs.fake_filesystem_unittest")
+    with TestHarness(CONTEXT) as bundle, fake.Patcher():
+        bundle.log("X")
+        with bundle.phase("setup"):
+            bundle.attach(b"x", "note.txt")
+        bundle.finish()
+    assert events(base) == ["X", "PhaseStarted", "Attachment", "PhaseFinished"]
+    assert manifest(base).passed
+    assert (place(base) / "note.txt").read_bytes() == b"x"
+
+
 def test_a_second_attempt_in_a_process_adds_to_the_first(base: Path) -> None:
     with pytest.raises(ChecksFailed), TestHarness(CONTEXT) as bundle:
         bundle.log("First")
@@ -472,7 +646,7 @@ def test_within_a_run_an_earlier_process_is_added_to(
     monkeypatch.setenv("BUNDLE_RUN_ID", "0f4c1a52-8d0e-4f7b-9a86-1f2d3c4b5a69")
     for word in ("First", "Second"):
         assert run(f"with TestHarness(CONTEXT) as bundle: bundle.log('{word}')", base) == 0
-    assert events(base) == ["First", "Second"]
+    assert events(base) == ["First", "AttemptStarted", "Second"]
 
 
 def test_a_place_that_cannot_be_written_breaks_no_test(
@@ -523,7 +697,9 @@ def test_a_bundle_is_read_back_as_a_test(base: Path) -> None:
     logged = [event.event for _, event in found.events()]
     assert logged.count("PhaseStarted") == logged.count("AssertionRecorded") == 1
     attachments: list[dict[str, Any]] = [
-        event.payload() for _, event in found.events() if event.event == "Attachment"
+        event.payload()
+        for _, event in found.events()
+        if event.event == "Attachment" and event.level != "TRACE"  # the bundle's own documents
     ]
     [attachment] = attachments
     assert attachment["name"] == "Note.txt"

@@ -11,6 +11,7 @@ from asupersync_samples import documents, seed_of, vectors
 
 from bundler import seeds
 from bundler.errors import DamagedRecording
+from bundler.probe.writer.json_text import pretty
 from bundler.testing import (
     ContractError,
     ReproManifest,
@@ -25,7 +26,7 @@ from bundler.testing import (
     trace_file_name,
 )
 from bundler.testing.environment import EnvironmentMetadata
-from bundler.testing.json_documents import parse, pretty
+from bundler.testing.json_documents import parse
 
 CLAUSES = {
     "schema_version",

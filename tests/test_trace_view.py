@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -158,6 +159,16 @@ def test_a_trace_is_known_by_its_first_bytes_whatever_it_is_called(
     assert capfd.readouterr().out.startswith("trace version 3")
 
 
+def test_a_file_that_is_called_like_a_run_is_not_meant(
+    tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file(KINDS, tmp_path, "latest")
+    monkeypatch.chdir(tmp_path)
+    assert run(["show", "latest"]) == 4
+    assert run(["verify", "latest"]) == 4
+    assert run(["show", "./latest"]) == 0
+
+
 def test_a_trace_of_no_events_is_valid_json(tmp_path: Path, capfd: Capture) -> None:
     name = "scheduler_zero_events_lz4_0000000000000000"
     assert run(["show", file(name, tmp_path), "--json"]) == 0
@@ -203,6 +214,7 @@ def test_a_trace_that_unpacks_without_end_ends_at_the_limit(tmp_path: Path) -> N
     assert trace.event_count == 8 * len(raw) // len(frame)
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_trace_shown_to_a_reader_that_leaves_is_quiet(tmp_path: Path) -> None:
     here = place(tmp_path)
     name = file("scheduler_default_chunks_ffffffffffffffff", tmp_path)

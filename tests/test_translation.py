@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from pathlib import Path
+from typing import IO, Any
 
 import pytest
 
-from bundler.errors import HostileRecording
+from bundler import spool
+from bundler.errors import HostileRecording, OutputError
 from bundler.manifest import RunStatus
 from bundler.recording import Recording
-from bundler.results import Failure, Verdict
+from bundler.results import Failure, Verdict, fold
 from bundler.store import Store
 from bundler.times import UNKNOWN_TIME, epoch_microseconds, microseconds, rfc3339
 from bundler.translation import Execution, Translation
@@ -174,3 +177,65 @@ def test_what_is_no_time(text: object) -> None:
 @pytest.mark.parametrize("epoch_us", [-1, 1 << 62])
 def test_a_time_out_of_range_is_unknown(epoch_us: int) -> None:
     assert rfc3339(epoch_us) == UNKNOWN_TIME
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("pieces", [70, 400], ids=["when it ends", "while it is read"])
+def test_a_temporary_directory_that_is_full_is_said(
+    pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(buffering: int) -> IO[bytes]:
+        return Path("/dev/full").open("r+b", buffering=buffering)
+
+    monkeypatch.setattr(spool, "_IN_MEMORY", 1 << 20)
+    monkeypatch.setattr(spool, "_CHUNK", 5 << 20)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    translation = a_translation()
+    attempt = Execution(translation.session_started("some tests"), "a::b")
+    with pytest.raises(OutputError, match="memory does not fit into the temporary directory: No"):
+        for _ in range(pieces):
+            translation.test_output(attempt, "x" * 60_000)
+        assert pieces == 70
+        translation.finished()
+
+
+@pytest.mark.parametrize("size", [10, 100_000], ids=["in memory", "on disk"])
+def test_a_log_is_the_same_wherever_it_lies(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_IN_MEMORY", 100_000)
+    translation = a_translation()
+    attempt = Execution(translation.session_started("some tests"), "a::b")
+    texts = [f"{number} \N{CHECK MARK} {'x' * size}" for number in range(20)]
+    for text in texts:
+        translation.test_output(attempt, text)
+    recording = translation.finished()
+    [test] = recording.results.tests
+    outputs = recording.outputs(test.attempts[0].output_offsets)
+    assert "".join(one.content.decode() for one in outputs) == "".join(texts)
+    assert fold(recording.events()) == recording.results
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        2**70,
+        1.5,
+        "\ud800",
+        "\N{CHECK MARK}",
+        None,
+        [{"a": "\udfff"}],
+        {"\ud800": 1},
+        "x" * (2 << 20),
+    ],
+    ids=repr,
+)
+def test_whatever_an_event_holds_is_folded_as_it_is_read_again(value: Any) -> None:
+    """Most lines are encoded at once; those that are not so simple mean the same."""
+    translation = a_translation()
+    translation.event("Odd", message=str(value)[:50], data={"value": value})
+    session = translation.session_started("some tests", value=value)
+    attempt = Execution(session, f"a::{str(value)[:50]}")
+    translation.test_finished(attempt, Verdict.FAILED, failures=[Failure("call", str(value))])
+    recording = translation.finished()
+    assert fold(recording.events()) == recording.results
+    assert recording.damaged_lines == []
+    assert all(line.content.isascii() for line in recording.log.lines())

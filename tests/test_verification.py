@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from command_line import Place, place
+from own_event_runs import Run, a_run
 
-from bundler import bundle
+from bundler import archive, bundle
+from bundler.bundle import read
 from bundler.errors import DamagedRecording
+from bundler.limits import Limits
 from bundler.verification import repair, verify
 
 SUITE = "def test_a(): print('said')\ndef test_b(): assert 0\n"
@@ -56,6 +59,16 @@ def test_a_manifest_that_lies_about_the_counts_is_named_and_rebuilt(run: Path) -
     assert any("other counts than the log" in one for one in problems(run))
     repair(run)
     assert problems(run) == []
+
+
+def test_a_manifest_that_lies_about_the_end_is_named_and_rebuilt(run: Path) -> None:
+    document = json.loads((run / "manifest.json").read_bytes())
+    document["status"]["exit_code"] = 0
+    (run / "manifest.json").write_text(json.dumps(document))
+    assert problems(run) == ["manifest.json: says another end of the run than the log"]
+    repair(run)
+    assert problems(run) == []
+    assert bundle.read(run).manifest.status.exit_code == 1
 
 
 @pytest.mark.parametrize("missing", ["summary.json", "environment.json", "events.ndjson.zst"])
@@ -116,3 +129,22 @@ def test_the_command_says_what_is_wrong_and_exits_1(recorded: Path, tmp_path: Pa
     found = json.loads(here.bundle("verify", f"{copy}/", "--json").stdout)
     assert {"member": "summary.json", "problem": "is missing", "derived": True} in found
     assert here.bundle("verify", f"{copy}/", "--repair").code == 0
+
+
+def test_a_repro_manifest_that_breaks_its_contract_is_named_by_the_clause(tmp_path: Path) -> None:
+    run = a_run(tmp_path / "run")
+    [manifest] = run.glob("tests/drain/*/manifest.json")
+    document = json.loads(manifest.read_bytes())
+    manifest.write_bytes(json.dumps({**document, "invariant_ids": ["b", "a"]}).encode())
+    found = [one.problem for one in verify(read(run)) if one.member.startswith("tests/drain")]
+    assert "invariant_ids must be sorted and deduplicated" in found
+
+
+def test_a_file_that_is_larger_than_memory_allows_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "Limits", lambda: Limits(whole_bytes=20_000))
+    run = Run(tmp_path / "run")
+    with run.test("drain") as harness:
+        harness.attach(b"x" * 50_000, "large.bin")
+    assert verify(read(run.end())) == []

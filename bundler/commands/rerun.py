@@ -9,8 +9,15 @@ import typer
 
 from bundler.configuration import load
 from bundler.rerun import Order
-from bundler.rerunning import Rerun, carry_out, how_to_start, with_arguments
-from bundler.store import open_recording, open_store
+from bundler.rerunning import (
+    Rerun,
+    Start,
+    carry_out,
+    how_to_start,
+    names_a_command,
+    with_arguments,
+)
+from bundler.store import current_directory, open_recording, open_store
 from bundler.terminal import Ui
 
 
@@ -40,11 +47,18 @@ def command(
         bundle rerun run.zip
 
         bundle rerun latest -- -x --pdb
+
+        bundle rerun results.xml -- go test ./...
     """
     ui: Ui = context.obj
     store = open_store()
     parent = open_recording(run, store=store)
     configuration = load(store.project, os.environ)
-    start = how_to_start(parent, store, os.environ, configured=configuration.command)
-    rerun = Rerun(parent, with_arguments(start, argument or []), order)
+    words = argument or []
+    if names_a_command(parent, store, words, configuration):
+        start = Start(words, "the command given", current_directory())
+    else:
+        start = how_to_start(parent, store, os.environ, configured=configuration.command)
+        start = with_arguments(start, words)
+    rerun = Rerun(parent, start, order)
     return carry_out(ui, rerun, os.environ, configuration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -39,9 +40,20 @@ def command(
             help="Note where tests draw what no seed reaches; patches os, uuid, random and time.",
         ),
     ] = False,
+    redact: Annotated[
+        bool,
+        typer.Option(
+            "--redact/--no-redact",
+            help="Mask secrets before anything is written; without it, anybody can read them.",
+        ),
+    ] = True,
     rerun: Annotated[
         str | None,
         typer.Option("-R", "--rerun", metavar="RUN", help="Only what did not pass in that run."),
+    ] = None,
+    junit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="JUnit XML that the command leaves; again for more."),
     ] = None,
 ) -> int:
     """Record a command, and exit as it exits.
@@ -57,6 +69,8 @@ def command(
         bundle run --seed 0xdeadbeef -- make test
 
         bundle run -R run.zip -- pytest tests/unit
+
+        bundle run --junit 'build/reports/*.xml' -- make check
     """
     ui: Ui = context.obj
     try:
@@ -70,26 +84,35 @@ def command(
         ui.warning(problem.message)
     fix_hash = configuration.hash_seed if hash_seed is None else hash_seed
     if rerun is not None:
-        return _rerun(ui, rerun, argv, configuration, fix_hash=fix_hash)
+        return _rerun(ui, rerun, argv, junit or (), configuration, fix_hash=fix_hash, redact=redact)
     imposed = parse_seed(seed) if seed is not None else configuration.seed
     request = Request(
         argv=argv,
         cwd=cwd,
         seed=random_seed() if imposed is None else imposed,
-        runner=runner_name(argv),
+        runner=runner_name(argv, configuration, junit or ()),
         seed_imposed=imposed is not None,
         watch_entropy=watch_entropy,
+        redact=redact,
+        results=tuple(junit or ()),
     )
     execution = record(ui, request, os.environ, configuration, fix_hash=fix_hash)
     return finish(ui, execution, configuration)
 
 
 def _rerun(
-    ui: Ui, run: str, argv: list[str], configuration: Configuration, *, fix_hash: bool
+    ui: Ui,
+    run: str,
+    argv: list[str],
+    junit: Sequence[str],
+    configuration: Configuration,
+    *,
+    fix_hash: bool,
+    redact: bool,
 ) -> int:
     from bundler.rerunning import Rerun, Start, carry_out
     from bundler.store import open_recording
 
-    start = Start(argv, "the command given", current_directory())
-    rerun = Rerun(open_recording(run), start, Order.FAILED)
+    start = Start(argv, "the command given", current_directory(), results=tuple(junit))
+    rerun = Rerun(open_recording(run), start, Order.FAILED, redact=redact)
     return carry_out(ui, rerun, os.environ, configuration, fix_hash=fix_hash)

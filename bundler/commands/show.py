@@ -18,9 +18,10 @@ from bundler.look import ColourChoice, Look
 from bundler.manifest import encode_document, summary_document
 from bundler.names import shown
 from bundler.naming import named, tests_named
+from bundler.own_events import Attempts
 from bundler.recording import Recording
 from bundler.results import TestResult
-from bundler.store import open_store
+from bundler.store import is_path, open_store
 from bundler.terminal import Ui
 from bundler.traces import ENDING, trace_at, trace_in
 
@@ -59,7 +60,7 @@ def command(
 
         bundle show                          the last run here
 
-        bundle show 3f2a test_login          one test: every attempt, all its output
+        bundle show 3f2a test_login          one test, all that it did
 
         bundle show test_login --json | jq .attempts[0].failures
 
@@ -71,8 +72,10 @@ def command(
     if ui.look.colour:
         ui.know_runs(open_store().ids())
     paging = ui.paged(enabled=not no_pager, configured=configuration.pager)
-    if run is not None and test is None and (trace := trace_at(run)) is not None:
-        return _show_trace(ui, trace, run, paging, as_json=as_json)
+    if run is not None and test is None and is_path(run):
+        trace = trace_at(run)
+        if trace is not None:
+            return _show_trace(ui, trace, run, paging, as_json=as_json)
     recording, test = named(run, test)
     if test is not None and (member := _trace_member(recording, test)):
         trace = trace_in(recording.files, member)
@@ -125,12 +128,15 @@ def _trace_member(recording: Recording, name: str) -> str | None:
 def _lines(recording: Recording, found: list[TestResult] | None, look: Look) -> Iterator[str]:
     if found is None:
         yield from run_lines(recording, look)
+    attempts = Attempts(recording, found[0].test_id) if found else None
     for test in found or ():
-        yield from lines_of_test(recording, test, look)
+        yield from lines_of_test(recording, test, look, attempts)
 
 
 def _documents(recording: Recording, found: list[TestResult] | None) -> Iterator[bytes]:
     if found is None:
         yield encode_document(summary_document(recording.manifest, recording.results))
+    attempts = Attempts(recording, found[0].test_id) if found else None
     for test in found or ():
-        yield json.dumps(document_of_test(recording, test), indent=2).encode("ascii") + b"\n"
+        document = document_of_test(recording, test, attempts)
+        yield json.dumps(document, indent=2).encode("ascii") + b"\n"

@@ -10,6 +10,7 @@ trace.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 from bundler.archive import Members
@@ -20,11 +21,13 @@ from bundler.formats.asupersync_bundles import (
     TestBundle,
     find_bundles,
     is_run_bundle,
+    is_seed,
     load,
 )
 from bundler.formats.asupersync_events import BundleTranslation
 from bundler.formats.trace_frames import Cut, Frames, Input
-from bundler.limits import Budget, Limits
+from bundler.limits import Budget, in_force
+from bundler.names import path_problem
 from bundler.recording import Recording
 from bundler.times import UNKNOWN_TIME, rfc3339
 from bundler.translation import Translation
@@ -33,6 +36,8 @@ NAME = "asupersync's test bundles"
 
 _FOLDER = "test/"
 _CHUNK = 256 * 1024
+_LARGE = 256 * 1024
+"""A bundle over so many bytes is read twice rather than kept: there may be many."""
 
 
 def recognises(head: bytes) -> bool:
@@ -57,13 +62,18 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
         raise NotARecording(f"{where} holds no test bundle of asupersync")
     for bundle in bundles:
         load(bundle, members)
+        if sum(map(members.size, bundle.names)) > _LARGE:
+            bundle.forget()
     translation = Translation(source, where=where, format=FORMAT, runner=FORMAT, files=members)
     translation.source["layout"] = sorted({bundle.layout for bundle in bundles})
     translation.run_started(started_at=_started_at(bundles, members), seed=_common_seed(bundles))
     session = translation.session_started(FORMAT)
     tests = BundleTranslation(translation, members, session)
     for bundle in bundles:
+        if bundle.forgotten:
+            load(bundle, members)
         tests.take(bundle)
+        bundle.forget()
     translation.session_finished(session, ts_us=tests.last_us)
     translation.problems += [problem for bundle in bundles for problem in bundle.problems]
     return translation.finished(duration_us=tests.last_us)
@@ -73,13 +83,23 @@ def _in_a_folder(members: Members) -> Members:
     """A test bundle that stands alone, as if in a folder: a run bundle has files of such names."""
     if DOCUMENTS.isdisjoint(members):
         return members
-    sizes = {f"{_FOLDER}{name}": members.size(name) for name in members}
+    folder = _folder_of(Path(members.where))
+    sizes = {f"{folder}{name}": members.size(name) for name in members}
     return Members(
         sizes,
-        lambda name: _chunks(members, name.removeprefix(_FOLDER)),
+        lambda name: _chunks(members, name.removeprefix(folder)),
         where=members.where,
-        budget=Budget(Limits()),
+        budget=Budget(in_force()),
     )
+
+
+def _folder_of(path: Path) -> str:
+    """What a directory is called, which may say the test and its seed; of an archive nothing."""
+    if not path.is_dir():
+        return _FOLDER
+    *above, name = path.resolve().parts
+    with_test = above[-1:] if above and is_seed(name) else []
+    return "".join(f"{part}/" for part in [*with_test, name] if not path_problem(part)) or _FOLDER
 
 
 def _chunks(members: Members, name: str) -> Iterator[bytes]:

@@ -21,7 +21,13 @@ from typing import Any
 from bundler.archive import Members
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, UnreadableRecording
-from bundler.testing.artifacts import ENVIRONMENT, EVENTS, FAILED_ASSERTIONS, MANIFEST, SUMMARY
+from bundler.probe.writer.file_names import (
+    ENVIRONMENT,
+    EVENTS,
+    FAILED_ASSERTIONS,
+    MANIFEST,
+    SUMMARY,
+)
 from bundler.testing.environment import EnvironmentMetadata
 from bundler.testing.repro_manifest import SCHEMA_VERSION, ContractError, ReproManifest
 from bundler.testing.summary import AssertionRecord, TestSummary
@@ -71,6 +77,13 @@ class TestBundle:
     failed: tuple[AssertionRecord, ...] = ()
     environment: EnvironmentMetadata | None = None
     problems: list[str] = field(default_factory=list)
+    forgotten: bool = False
+
+    def forget(self) -> None:
+        """Let go of what its documents say, but for who the test is and whether it passed."""
+        self.manifest = self.summary = self.environment = None
+        self.failed = ()
+        self.forgotten = True
 
     @property
     def where(self) -> str:
@@ -120,6 +133,8 @@ def find_bundles(members: Members) -> Iterator[TestBundle]:
 
 def load(bundle: TestBundle, members: Members) -> None:
     """Read the documents of a bundle, and decide who the test is and whether it passed."""
+    bundle.problems.clear()
+    bundle.forgotten = False
     _Loader(bundle, members).load()
 
 
@@ -243,12 +258,15 @@ def name_of_directory(directory: str) -> str:
     return above if above and _seed_in(directory) is not None else path or last
 
 
+def is_seed(name: str) -> bool:
+    """Whether a directory is called like a seed."""
+    return (_PADDED_SEED.fullmatch(name) or _PLAIN_SEED.fullmatch(name)) is not None
+
+
 def _seed_in(directory: str) -> int | None:
     """The seed that the last component of a directory names."""
     last = directory.rstrip("/").rpartition("/")[2]
-    if _PADDED_SEED.fullmatch(last) or _PLAIN_SEED.fullmatch(last):
-        return int(last, 16)
-    return None
+    return int(last, 16) if is_seed(last) else None
 
 
 def _is_bundle(members: Members, folder: str, names: list[str]) -> bool:

@@ -11,12 +11,15 @@ from bundler.archive import Members
 from bundler.errors import UnreadableRecording
 from bundler.formats.asupersync_bundles import EVENT_LOG, TestBundle, name_of_directory
 from bundler.formats.asupersync_lines import OwnEvents, entries
+from bundler.probe.writer.media_types import media_type_of
+from bundler.probe.writer.phases import PATH_SEPARATOR
 from bundler.results import Failure, Verdict
 from bundler.testing import AssertionRecord, PhaseNode, ReproManifest
 from bundler.testing.harness import sentence_of
-from bundler.testing.media_types import media_type_of
-from bundler.testing.summary import PATH_SEPARATOR
 from bundler.translation import Execution, Translation
+
+DOCUMENT_LEVEL = "TRACE"
+"""At which a document of a bundle is named, which is no file that the test itself left there."""
 
 _OUTPUT_BYTES = 64 * 1024
 _MAX_TEST_ID = 16 * 1024
@@ -27,13 +30,19 @@ _time = itemgetter(0)
 
 
 class BundleTranslation:
-    """Translate bundles, one after another; `last_us` is the latest time in any of them."""
+    """Translate bundles, one after another; `last_us` is the latest time in any of them.
 
-    def __init__(self, translation: Translation, members: Members, session: str) -> None:
+    Without `own_events`, what a test itself logged is looked at, and not translated.
+    """
+
+    def __init__(
+        self, translation: Translation, members: Members, session: str, *, own_events: bool = True
+    ) -> None:
         self.last_us = 0
         self._out = translation
         self._members = members
         self._session = session
+        self._own_events = own_events
         self._tests = 0
         self._occurrences: dict[str, int] = {}
 
@@ -54,6 +63,8 @@ class BundleTranslation:
         if said and own.logs_phases():
             said = []
         for _, one in heapq.merge(own.lines(), said, self._entries(bundle), key=_time):
+            if not self._own_events:
+                continue
             if isinstance(one, bytes):
                 self._out.line(one)
             else:
@@ -78,7 +89,7 @@ class BundleTranslation:
         duration = None if bundle.summary is None else _us(bundle.summary.duration_ms)
         end_us = max(own.last_us, duration or 0)
         self.last_us = max(self.last_us, end_us)
-        for piece in self._pieces(bundle, EVENT_LOG):
+        for piece in self._pieces(bundle, EVENT_LOG) if self._own_events else ():
             self._out.test_output(test, piece, stream="log", ts_us=end_us)
         for path in bundle.names:
             self._take_file(bundle, path, own, test, end_us)
@@ -105,7 +116,8 @@ class BundleTranslation:
             "media_type": said.get("media_type", media_type_of(relative)),
             "size": self._members.size(path),
         }
-        self._say(bundle, "Attachment", name, data, category="artifact", ts_us=ts_us)
+        level = "INFO" if path in bundle.files else DOCUMENT_LEVEL
+        self._say(bundle, "Attachment", name, data, category="artifact", level=level, ts_us=ts_us)
 
     def _entries(self, bundle: TestBundle) -> Iterator[_Timed]:
         """The entries of the event log of layout 3."""

@@ -17,28 +17,10 @@ from typing import IO, Any
 from bundler.archive import Members
 from bundler.errors import UnreadableRecording
 from bundler.eventlog import Line, split_lines
-from bundler.events import Event, decode_line
+from bundler.events import RUN_EVENTS, Event, decode_line
 from bundler.formats.asupersync_bundles import TestBundle
-from bundler.testing.artifacts import EVENTS
+from bundler.probe.writer.file_names import EVENTS
 
-RUN_EVENTS = frozenset(
-    {
-        "RunStarted",
-        "SessionStarted",
-        "TestsCollected",
-        "CollectionFailed",
-        "CollectionSkipped",
-        "TestStarted",
-        "TestOutput",
-        "SubtestFinished",
-        "TestFinished",
-        "Attachment",
-        "RunOutput",
-        "Warning",
-        "SessionFinished",
-        "RunFinished",
-    }
-)
 HARNESS_EVENTS = frozenset({"PhaseStarted", "PhaseFinished", "AssertionRecorded"})
 _HARNESS_MARK = re.compile(rb'"(?:PhaseStarted|PhaseFinished|AssertionRecorded)"')
 

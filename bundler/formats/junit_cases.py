@@ -15,6 +15,7 @@ from functools import cached_property
 from bundler.recording import Recording
 from bundler.results import (
     BAD,
+    COMMAND_RUNNER,
     Attempt,
     CollectionProblem,
     Failure,
@@ -242,7 +243,17 @@ def _nextest_address(test_id: str) -> tuple[str, str]:
     return binary_id, name
 
 
-_ADDRESSES = {"pytest": address, "nextest": _nextest_address}
+def _command_address(test_id: str) -> tuple[str, str]:
+    """A command that is one test has no place but itself."""
+    return COMMAND_RUNNER, test_id
+
+
+_ADDRESSES = {
+    "pytest": address,
+    "nextest": _nextest_address,
+    "cargo test": _nextest_address,
+    COMMAND_RUNNER: _command_address,
+}
 
 ADDRESS = ("bundle.classname", "bundle.name")
 """The properties in which a reader keeps the address of a test that its id alone does not tell."""

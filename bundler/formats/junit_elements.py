@@ -96,10 +96,16 @@ def pieces(source: IO[bytes], where: str) -> Iterator[Piece]:
             yield from reading.taken()
         parser.Parse(b"", True)
         yield from reading.taken()
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:
         yield from reading.taken()
-        why = f"{expat.ErrorString(error.code)} in line {error.lineno}"
-        yield Broken(why, reading.open[0] if reading.open else None)
+        yield Broken(_why(error), reading.open[0] if reading.open else None)
+
+
+def _why(error: Exception) -> str:
+    """What the parser met; of an encoding that Python has not, or of several bytes, Python says."""
+    if isinstance(error, expat.ExpatError):
+        return f"{expat.ErrorString(error.code)} in line {error.lineno}"
+    return str(error)
 
 
 def _parser(reading: _Reading) -> expat.XMLParserType:

@@ -22,6 +22,13 @@ EARLIER = frozenset({"flakyFailure", "flakyError", "rerunFailure", "rerunError"}
 
 _LONG = 10_000
 _PHASE = re.compile(r'failed on (setup|teardown) with "(.*)"', re.DOTALL)
+_TIMED_OUT = re.compile(
+    r"Test timed out in [0-9]+ms\.|Test timeout of [0-9]+ms exceeded\."
+    r'|Error: thrown: "Exceeded timeout of [0-9]+ ms for a (?:test|hook)\.'
+)
+"""Vitest, Playwright, and Jest, which has no message but the first line of the text."""
+
+_TIMEOUT_TYPES = frozenset({"testTimeoutFailure", "org.junit.runners.model.TestTimedOutException"})
 _CRASHED_WORKER = re.compile(r"worker '.*' crashed while running '")
 _HEADING = re.compile(r"^-+ (?P<title>.+?) -+$\n", re.MULTILINE)
 _EMBEDDED = re.compile(r"\[\[PROPERTY\|([^=\]]+)=(.*)\]\]\n?")
@@ -249,6 +256,8 @@ def _of_runner(runner: str, kind: str, message: str) -> Verdict | None:
         return Verdict.CRASHED
     if runner == "pytest" and _CRASHED_WORKER.match(message):
         return Verdict.CRASHED
+    if runner == "junit" and (kind in _TIMEOUT_TYPES or _TIMED_OUT.match(message)):
+        return Verdict.TIMED_OUT
     return None
 
 

@@ -13,18 +13,21 @@ There is no specification; this is what the tools write that are met most.
 | no element, or `status="run"` | passed; `notrun disabled skipped` as a status: skipped |
 | type `pytest.xfail`; `timed_out crashed unfinished not_run` | ours come back |
 | of nextest `test timeout`, `test abort` | timed out, crashed |
+| how node:test, JUnit 4, Jest, Vitest and Playwright say that a test took too long | timed out |
+| `classname="test"` (node:test: of every case) | the suites that the case is in |
 | message `failed on setup with "…"` (pytest) | the phase of a failure |
 | a failed case and then its teardown as an error (pytest) | one test |
 | `collection failure`, `collection skipped` (pytest) | `CollectionFailed`, `CollectionSkipped` |
 | `system-out system-err` of a case | its output; pytest's headings tell streams apart |
 | of a suite | `RunOutput` |
 | properties `bundle.*` | the seed, the worker, how the run ended |
+| the property `seed` of RSpec | the seed of the run |
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO
 
 from bundler.archive import Members
@@ -172,7 +175,8 @@ class _Reading:
         """End the run as the document says that it ended, if that can be."""
         translation = self.translation
         if not self.any_suite:
-            raise DamagedRecording(f"{translation.where} holds no test suite")
+            why = f": {self.broken_why}" if self.broken_why else ""
+            raise DamagedRecording(f"{translation.where} holds no test suite{why}")
         self._begin()
         if self.broken_why:
             translation.problems.append(
@@ -219,9 +223,11 @@ class _Reading:
         self.translation.run_started(started_at=started_at, seed=self._seed())
 
     def _seed(self) -> int | None:
+        suite = self.suites[-1] if self.suites else None
+        of_rspec = dict(suite.properties).get("seed", "") if suite and suite.name == "rspec" else ""
         try:
-            return parse_seed(self.run["bundle.seed"])
-        except (KeyError, UsageError):
+            return parse_seed(self.run.get("bundle.seed", of_rspec))
+        except UsageError:
             return None
 
     def _session(self) -> _Suite:
@@ -263,6 +269,8 @@ class _Reading:
     def _case(self, element: Element) -> None:
         suite = self._session()
         told = outcome_of(element, suite.runner)
+        if told.classname == "test" and not self.root:
+            told = replace(told, classname=suite.name)
         if (suite.runner == "pytest" or suite.is_ours) and self._of_collection(suite, told):
             return
         if suite.is_ours and self._is_of_run(suite, told):

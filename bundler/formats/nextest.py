@@ -27,34 +27,31 @@ An occurrence is an iteration of a stress run. nextest has no seed.
 
 from __future__ import annotations
 
-import io
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import IO, Any
 
 import msgspec
 
 from bundler.archive import Members
-from bundler.directory_reader import open_regular
-from bundler.errors import DamagedRecording, NotARecording, UnreadableRecording
+from bundler.errors import DamagedRecording, NotARecording
 from bundler.formats import nextest_store as stored
+from bundler.formats.nextest_outputs import Outputs
 from bundler.formats.nextest_statuses import (
     PASSING,
     failure_of,
+    microseconds_of,
     outcome_of,
+    properties_of,
     run_status_of,
     status_of_log,
 )
 from bundler.manifest import RunStatus
 from bundler.recording import Recording
 from bundler.results import BAD, Status, Verdict
+from bundler.times import epoch_microseconds, rfc3339
 from bundler.translation import Execution, Translation
 
 NAME = "cargo-nextest's recording"
-INDEX = "runs.json.zst"
-FILES = "nextest"
-"""The folder in which a recording keeps the files that nextest wrote, for nextest to rerun."""
 
 _TOLD_OTHERWISE = frozenset(
     {
@@ -68,7 +65,8 @@ _TOLD_OTHERWISE = frozenset(
     }
 )
 _NOT_CAPTURED = frozenset({"--no-capture", "--nocapture"})
-_STREAMS = {"stdout": "stdout", "stderr": "stderr", "output": "output"}
+_TRUE = frozenset({"1", "true", "yes", "on", "y", "t"})
+_BENCHMARK = "benchmark"
 
 
 def recognises(head: bytes) -> bool:
@@ -88,87 +86,37 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
     """
     if not isinstance(source, Members):
         raise NotARecording(f"{where} is not an archive of nextest")
-    problems: list[str] = []
-    run = _run_of(source, where, problems)
-    store = stored.open_store(source, problems)
-    return _Reader(source, store, run, where, problems).read()
+    return _Reader(source, where).read()
 
 
-class Kept(Mapping[str, bytes]):
-    """The files that nextest wrote, under a folder of their own, as they are in an archive of it.
+@dataclass(slots=True)
+class _Test:
+    """A test that runs right now: its attempt, its slot and its place there, what was told of."""
 
-    In nextest's own store there is no manifest; what it would say stands in the index.
-    """
-
-    def __init__(self, members: Members, run: dict[str, Any]) -> None:
-        self._members = members
-        self._made: dict[str, bytes] = {}
-        if run and stored.MANIFEST not in members:
-            self._made[stored.MANIFEST] = stored.manifest_of(run)
-        names = [stored.MANIFEST, stored.LOG, stored.STORE]
-        known = [name for name in names if name in members or name in self._made]
-        self._names = {f"{FILES}/{name}": name for name in known}
-
-    def __getitem__(self, name: str) -> bytes:
-        inner = self._names[name]
-        return self._made[inner] if inner in self._made else self._members[inner]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def open(self, name: str) -> IO[bytes]:
-        """Return a stream of a file: it may be too large to be read as a whole."""
-        if self._names[name] in self._made:
-            return io.BytesIO(self[name])
-        return self._members.open(self._names[name])
-
-
-def _run_of(members: Members, where: str, problems: list[str]) -> dict[str, Any]:
-    """What is said of the run beside its log: in its manifest, or in the index of the store."""
-    if stored.MANIFEST in members:
-        return stored.run_of_manifest(members)
-    path = Path(where)
-    try:
-        index = open_regular(path.parent / INDEX, INDEX)
-    except (OSError, UnreadableRecording):
-        return {}
-    with os.fdopen(index, "rb") as packed:
-        try:
-            run = stored.run_of_index(packed, path.name)
-        except UnreadableRecording as error:
-            problems.append(error.message)
-            return {}
-    stored.check_store_version(run, where)
-    return run
+    execution: Execution
+    worker: str | None = None
+    order: int = 0
+    told: int = 0
 
 
 class _Reader:
-    """One walk through a log. `open` holds what is known of the tests that run right now."""
+    """One walk through a log."""
 
-    def __init__(
-        self,
-        members: Members,
-        store: stored.Store | None,
-        run: dict[str, Any],
-        where: str,
-        problems: list[str],
-    ) -> None:
-        self.members, self.store, self.run, self.where = members, store, run, where
-        self.problems = problems
+    def __init__(self, members: Members, where: str) -> None:
+        self.members, self.where = members, where
+        self.problems: list[str] = []
+        self.run = stored.run_of(members, where, self.problems)
+        store = stored.open_store(members, self.problems)
+        self.documents = stored.Documents(store, self.problems)
+        self.outputs = Outputs(store)
         self.cancelled_by: str | None = None
         self.finished: dict[str, Any] = {}
         self.ended = False
         self.session = ""
-        self.started: dict[tuple[str, int], int] = {}
-        self.told: dict[tuple[str, int], int] = {}
-        self.orders: dict[str, int] = {}
-        self.slots: dict[tuple[str, int], tuple[str | None, int]] = {}
+        self.running: dict[tuple[str, int], _Test] = {}
+        self.orders: dict[str | None, int] = {}
         self.selected: list[str] = []
         self.unreadable = 0
-        self.missing: list[str] = []
         self.out: Translation
 
     def read(self) -> Recording:
@@ -194,7 +142,7 @@ class _Reader:
         """Take one line; what is not of the expected shape is counted and passed over."""
         try:
             entry = msgspec.json.decode(line)
-            elapsed_us = _microseconds(entry["elapsed"])
+            elapsed_us = microseconds_of(entry["elapsed"])
             kind = entry["kind"]
             name = kind["kind"]
             if not self.session and name != "run-started":
@@ -218,7 +166,8 @@ class _Reader:
         elif name in ("test-started", "test-retry-started"):
             self._test_started(kind, ts_us)
         elif name == "test-attempt-failed-will-retry":
-            self._attempt(kind, kind["run-status"], ts_us, will_retry=True)
+            test = self._test(_key(kind))
+            self._attempt(test, kind, kind["run-status"], ts_us, will_retry=True)
         elif name == "test-finished":
             self._test_finished(kind, ts_us)
         elif name == "test-skipped":
@@ -243,97 +192,83 @@ class _Reader:
             format="nextest",
             runner="nextest",
             run_id=str(kind["run-id"]).lower(),
-            files=Kept(self.members, self.run),
+            files=stored.Kept(self.members, self.run),
         )
-        workspace = self._document("cargo-metadata.json").get("workspace_root")
+        root = self.documents.workspace_root()
         started_at = self.run.get("started-at", timestamp)
-        root = workspace if isinstance(workspace, str) else ""
         self.out.run_started(started_at=_rfc3339(str(started_at)), argv=words, cwd=root)
         version = self.run.get("nextest-version")
         self.session = self.out.session_started(
             "nextest", ts_us=0, **self._about(kind, words, root, version)
         )
-        self._collect(stress=kind.get("stress-condition") is not None)
+        self.selected = [_test_id(*pair) for pair in self.documents.selected()]
+        if kind.get("stress-condition") is None:
+            self.out.tests_collected(self.session, self.selected)
 
     def _about(
         self, kind: dict[str, Any], words: list[str], root: str, version: object
     ) -> dict[str, Any]:
-        """What SessionStarted says; what is only known of a Python is left empty."""
+        """What SessionStarted says."""
         known = ("profile-name", "stress-condition")
         of_run = ("build-scope-args", "env-vars", "store-format-version")
         more = {name: kind[name] for name in known if kind.get(name) is not None}
         more |= {name: self.run[name] for name in of_run if self.run.get(name) is not None}
-        mode = self._document("record-opts.json").get("run-mode")
+        mode = self.documents.run_mode()
         more |= {} if mode is None else {"run-mode": mode}
         return {
             "runner_version": version if isinstance(version, str) else "",
-            "python": "",
-            "executable": "",
             "rootdir": root,
             "args": words[2:] if words[1:2] == ["nextest"] else words[1:],
-            "capture": "no" if _NOT_CAPTURED.intersection(words) else "yes",
-            "plugins": {},
-            "packages": {},
+            "capture": "no" if mode == _BENCHMARK or self._not_captured(words) else "yes",
             **{name.replace("-", "_"): value for name, value in more.items()},
         }
 
-    def _collect(self, *, stress: bool) -> None:
-        """Name the tests that are to run, by nextest's list of them."""
-        suites = self._document("test-list.json").get("rust-suites", {})
-        try:
-            for binary_id, suite in suites.items():
-                for name, case in suite.get("testcases", {}).items():
-                    if case["filter-match"]["status"] == "matches":
-                        self.selected.append(_test_id(binary_id, name))
-        except (KeyError, TypeError, AttributeError):
-            self.problems.append("the list of tests is not understood: which never ran is unknown")
-        if not stress:
-            self.out.tests_collected(self.session, self.selected)
-
-    def _document(self, name: str) -> dict[str, Any]:
-        if self.store is None:
-            return {}
-        try:
-            return self.store.document(name)
-        except UnreadableRecording as error:
-            self.problems.append(error.message)
-            return {}
+    def _not_captured(self, words: list[str]) -> bool:
+        variables = self.run.get("env-vars")
+        said = variables.get("NEXTEST_NO_CAPTURE") if isinstance(variables, dict) else None
+        return said in _TRUE or not _NOT_CAPTURED.isdisjoint(words)
 
     # Tests
 
     def _test_started(self, kind: dict[str, Any], ts_us: int) -> None:
-        key = _key(kind)
+        test = self._test(_key(kind))
         attempt = kind["retry-data"]["attempt"] if "retry-data" in kind else 1
-        slot = kind.get("slot-assignment") or {}
-        worker = None if slot.get("global-slot") is None else f"slot{slot['global-slot']}"
-        order = self.orders.get(worker or "", 0)
-        self.orders[worker or ""] = order + 1
-        self.slots[key] = (worker, order)
-        self._start(key, attempt, ts_us)
+        slot = (kind.get("slot-assignment") or {}).get("global-slot")
+        test.worker = None if slot is None else f"slot{slot}"
+        test.order = self.orders.get(test.worker, 0)
+        self.orders[test.worker] = test.order + 1
+        self._start(test, attempt, ts_us)
 
-    def _start(self, key: tuple[str, int], attempt: int, ts_us: int) -> None:
-        worker, order = self.slots.get(key, (None, 0))
-        self.started[key] = attempt
-        execution = self._execution(key, attempt)
-        self.out.test_started(execution, worker=worker, order=order, ts_us=ts_us)
+    def _test(self, key: tuple[str, int]) -> _Test:
+        """What is known of a running test; its attempt is 0 where none was started."""
+        test = self.running.get(key)
+        if test is None:
+            test = _Test(Execution(self.session, key[0], attempt=0, occurrence=key[1]))
+            self.running[key] = test
+        return test
+
+    def _start(self, test: _Test, attempt: int, ts_us: int) -> None:
+        test.execution = test.execution._replace(attempt=attempt)
+        self.out.test_started(test.execution, worker=test.worker, order=test.order, ts_us=ts_us)
 
     def _test_finished(self, kind: dict[str, Any], ts_us: int) -> None:
         key = _key(kind)
+        test = self._test(key)
         statuses = kind["run-statuses"]["statuses"]
         flaky_fails = len(statuses) > 1 and kind["run-statuses"].get("flaky-result") == "fail"
         try:
-            for index, status in enumerate(statuses):
-                last = index == len(statuses) - 1
-                if status["retry-data"]["attempt"] > self.told.get(key, 0):
-                    self._attempt(
-                        kind, status, ts_us, will_retry=not last, flaky_fails=last and flaky_fails
-                    )
+            for number, status in enumerate(statuses, 1):
+                # A run that is cancelled before a retry tells of the last attempt twice.
+                if status["retry-data"]["attempt"] > test.told:
+                    last = number == len(statuses)
+                    fails = last and flaky_fails
+                    self._attempt(test, kind, status, ts_us, will_retry=not last, flaky_fails=fails)
         finally:
-            for known in (self.started, self.told, self.slots):
-                known.pop(key, None)
+            del self.running[key]
 
     def _attempt(
         self,
+        test: _Test,
         kind: dict[str, Any],
         status: dict[str, Any],
         ts_us: int,
@@ -342,76 +277,51 @@ class _Reader:
         flaky_fails: bool = False,
     ) -> None:
         """Tell of one attempt: what it printed, and how it ended."""
-        key, attempt = _key(kind), status["retry-data"]["attempt"]
+        attempt = status["retry-data"]["attempt"]
         outcome, reason = outcome_of(status["result"])
         if flaky_fails and outcome is Verdict.PASSED:
             outcome, reason = Verdict.FAILED, "flaky, which its profile takes for a failure"
-        call_us = _microseconds(status["time-taken"])
-        properties = _properties(kind, status)
-        if self.started.get(key) != attempt:
-            self._start(key, attempt, ts_us - call_us)
-        worker, order = self.slots.get(key, (None, 0))
-        execution = self._execution(key, attempt)
+        call_us = microseconds_of(status["time-taken"])
+        if test.execution.attempt != attempt:
+            self._start(test, attempt, ts_us - call_us)
         self.out.clock_us = ts_us
-        self._output(status.get("output"), execution)
+        for stream, content, omitted in self.outputs.of(status.get("output")):
+            self.out.test_output(test.execution, content, stream=stream, omitted_bytes=omitted)
         self.out.test_finished(
-            execution,
+            test.execution,
             outcome,
             call_us=call_us,
             reason=reason,
             failures=[failure_of(status)] if outcome in BAD and not flaky_fails else (),
             will_retry=will_retry,
-            properties=properties,
-            worker=worker,
-            order=order,
+            properties=properties_of(kind, status),
+            worker=test.worker,
+            order=test.order,
             ts_us=ts_us,
         )
-        self.told[key] = attempt
+        test.told = attempt
 
     def _test_skipped(self, kind: dict[str, Any], ts_us: int) -> None:
-        key, reason = _key(kind), str(kind["reason"])
+        (test_id, occurrence), reason = _key(kind), str(kind["reason"])
         if reason == "ignored":
-            execution = self._execution(key, 1)
+            execution = Execution(self.session, test_id, occurrence=occurrence)
             self.out.test_started(execution, order=0, ts_us=ts_us)
             self.out.test_finished(
                 execution, Verdict.SKIPPED, call_us=0, reason=reason, order=0, ts_us=ts_us
             )
-        elif key[1] == 1:
+        elif occurrence == 1:
             reason = PASSING if reason == "rerun-already-passed" else reason
             self.out.clock_us = ts_us
-            self.out.tests_deselected(self.session, [key[0]], reason=reason)
-
-    def _execution(self, key: tuple[str, int], attempt: int) -> Execution:
-        return Execution(self.session, key[0], attempt=attempt, occurrence=key[1])
-
-    # What is printed
-
-    def _output(self, output: object, execution: Execution) -> None:
-        for stream, file_name, whole_size in _streams(output):
-            for chunk, omitted in self._content(file_name, whole_size):
-                self.out.test_output(execution, chunk, stream=stream, omitted_bytes=omitted)
-
-    def _content(self, file_name: str, whole_size: int | None) -> Iterator[tuple[bytes, int]]:
-        """Yield an output in pieces, each with how much nextest cut out before it."""
-        if self.store is None:
-            return
-        try:
-            chunks = self.store.output(file_name)
-            if whole_size is None:
-                yield from ((chunk, 0) for chunk in chunks)
-            else:
-                yield from stored.around_the_cut(chunks, whole_size)
-        except DamagedRecording as error:
-            self.missing.append(error.message)
+            self.out.tests_deselected(self.session, [test_id], reason=reason)
 
     # Everything else
 
     def _setup_script_finished(self, kind: dict[str, Any], ts_us: int) -> None:
         status = kind["run-status"]
         self.out.clock_us = ts_us
-        for stream, file_name, whole_size in _streams(status.get("output")):
-            for chunk, _omitted in self._content(file_name, whole_size):
-                self.out.run_output(chunk, stream="terminal" if stream == "output" else stream)
+        for stream, content, omitted in self.outputs.of(status.get("output")):
+            stream = "terminal" if stream == "output" else stream
+            self.out.run_output(content, stream=stream, omitted_bytes=omitted)
         outcome, _reason = outcome_of(status["result"])
         if outcome in BAD:
             node = f"@setup-script:{kind['script-id']}"
@@ -434,7 +344,8 @@ class _Reader:
         if self.unreadable:
             lines = "line" if self.unreadable == 1 else "lines"
             self.problems.append(f"{self.unreadable} {lines} of {stored.LOG} could not be read")
-        self.problems += self._of_missing_output()
+        if missing := self.outputs.missing:
+            self.problems.append(f"{len(missing)} outputs could not be read: {missing[0]}")
         status = self._status()
         if self.ended and status is not None:
             self.out.session_finished(
@@ -458,13 +369,9 @@ class _Reader:
 
     def _duration_us(self) -> int | None:
         try:
-            return _microseconds(self.finished["elapsed"])
+            return microseconds_of(self.finished["elapsed"])
         except (KeyError, TypeError, ValueError):
             return None
-
-    def _of_missing_output(self) -> Iterator[str]:
-        if self.missing:
-            yield f"{len(self.missing)} outputs could not be read: {self.missing[0]}"
 
 
 def _key(kind: dict[str, Any]) -> tuple[str, int]:
@@ -482,42 +389,6 @@ def _test_id(binary_id: object, name: object) -> str:
     return f"{binary_id} {name}"
 
 
-def _properties(kind: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, str]]:
-    result = status["result"]
-    failure = result.get("failure") or {}
-    group = (kind.get("slot-assignment") or {}).get("test-group", "@global")
-    delay_us = _microseconds(status.get("delay-before-start") or {"secs": 0, "nanos": 0})
-    found = {
-        "nextest.leaked": "true" if result["status"] == "leak" or result.get("leaked") else "",
-        "nextest.slow": "true" if status.get("is-slow") else "",
-        "nextest.delay_us": str(delay_us) if delay_us else "",
-        "nextest.exit_code": str(failure.get("code", "")),
-        "nextest.group": "" if group == "@global" else str(group),
-    }
-    return [(name, value) for name, value in found.items() if value]
-
-
-def _streams(output: object) -> Iterator[tuple[str, str, int | None]]:
-    """Yield each stream that holds something: its name, its file, its size if it was cut."""
-    inner = output.get("output", output) if isinstance(output, dict) else None
-    if not isinstance(inner, dict):
-        return
-    for key, stream in _STREAMS.items():
-        one = inner.get(key)
-        if isinstance(one, dict) and isinstance(one.get("file-name"), str):
-            size = one.get("original-size")
-            yield stream, one["file-name"], size if type(size) is int else None
-
-
-def _microseconds(duration: dict[str, Any]) -> int:
-    seconds, nanos = duration["secs"], duration["nanos"]
-    if type(seconds) is not int or type(nanos) is not int or not 0 <= seconds < 1 << 40:
-        raise ValueError("not a duration")
-    return seconds * 1_000_000 + nanos // 1000
-
-
 def _rfc3339(text: str) -> str:
-    from bundler.times import epoch_microseconds, rfc3339
-
     epoch_us = epoch_microseconds(text)
     return rfc3339(-1 if epoch_us is None else epoch_us)

@@ -132,6 +132,33 @@ def status_of_log(finished: dict[str, Any], cancelled_by: str | None) -> RunStat
     return RunStatus(Status.PASSED, exit_code=0)
 
 
+def properties_of(kind: dict[str, Any], status: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what has no field of ours, of an attempt in an event. Raises ValueError, KeyError."""
+    result, found = status["result"], []
+    if result["status"] == "leak" or result.get("leaked"):
+        found.append(("nextest.leaked", "true"))
+    if status.get("is-slow"):
+        found.append(("nextest.slow", "true"))
+    delay = status.get("delay-before-start")
+    if delay and (delay_us := microseconds_of(delay)):
+        found.append(("nextest.delay_us", str(delay_us)))
+    code = (result.get("failure") or {}).get("code")
+    if code is not None:
+        found.append(("nextest.exit_code", str(code)))
+    group = (kind.get("slot-assignment") or {}).get("test-group", "@global")
+    if group != "@global":
+        found.append(("nextest.group", str(group)))
+    return found
+
+
+def microseconds_of(duration: dict[str, Any]) -> int:
+    """Return a duration `{secs, nanos}` in microseconds. Raises ValueError, KeyError, TypeError."""
+    seconds, nanos = duration["secs"], duration["nanos"]
+    if type(seconds) is not int or type(nanos) is not int or not 0 <= seconds < 1 << 40:
+        raise ValueError("not a duration")
+    return seconds * 1_000_000 + nanos // 1000
+
+
 def _abort(result: dict[str, Any]) -> str | None:
     """The signal or Windows status that ended a test, None where it exited."""
     failure = result.get("failure")

@@ -1,4 +1,4 @@
-r"""nextest's recordings as bytes: where the log, the outputs and the documents of a run are.
+"""nextest's recordings as bytes: where the log, the documents and the outputs of a run are.
 
 Read off cargo-nextest 0.9.143 to 0.9.148 (https://nexte.st/docs/design/architecture/recording-runs/),
 store format 2. A run is a directory of nextest's own store, or a portable recording:
@@ -17,108 +17,106 @@ store format 2. A run is a directory of nextest's own store, or a portable recor
         meta/stdout.dict  meta/stderr.dict
         out/<digest>-stdout  -stderr  -combined     a zstd frame with the dictionary of its end
 
-The members of store.zip are stored or of method 93 (zstd). Equal outputs are one member. Of an
-output over nextest's `max-output-size` (10 MB) head and tail are kept, and between them stands
-`\n\n... [truncated N bytes] ...\n\n`; the log has the size that it had.
+The members of store.zip are stored or of method 93 (zstd); `bundler.formats.nextest_outputs` has
+what is in `out`.
 """
 
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterable, Iterator
-from typing import IO, Any, Final
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
 
 import msgspec
 
 from bundler.archive import Members
+from bundler.directory_reader import open_regular
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, TooNewRecording, UnreadableRecording
-from bundler.eventlog import Line, decompressed, split_lines
-from bundler.limits import Limits, over
+from bundler.eventlog import Line, bounded_lines, decompressed, split_lines, unpacked_log
 
 LOG: Final = "run.log.zst"
 STORE: Final = "store.zip"
 MANIFEST: Final = "manifest.json"
+INDEX: Final = "runs.json.zst"
+FILES = "nextest"
+"""The folder in which a recording keeps the files that nextest wrote, for nextest to rerun."""
+
 ARCHIVE_MAJOR = 1
 STORE_MAJOR = 2
 MAX_LINE_BYTES = 32 << 20
 INDEX_BYTES = 64 << 20
-WINDOW_BYTES = Limits().window_bytes
-TOTAL_BYTES = Limits().total_bytes
-_CHUNK = 128 * 1024
-_CUT = re.compile(rb"\n\n\.\.\. \[truncated [0-9]{1,19} bytes\] \.\.\.\n\n")
 
 
-class Store:
-    """The outputs and documents of one run; closed with the members that it lies in."""
+class Documents:
+    """The documents that a recording holds beside its log and its outputs: `meta/` in store.zip."""
 
-    def __init__(self, members: Members) -> None:
-        self._members = members
-        self._left = TOTAL_BYTES
-        self._dictionaries: dict[str, Any] = {}
+    def __init__(self, store: Members | None, problems: list[str]) -> None:
+        self._store, self._problems = store, problems
 
-    def document(self, name: str) -> dict[str, Any]:
-        """Return a document of `meta/`, an empty one where there is none.
+    def selected(self) -> Iterator[tuple[str, str]]:
+        """Yield the binary id and the name of every test that was to run, as nextest lists them."""
+        found = self._decoded("test-list.json", _TestList) or _TestList()
+        for binary_id, suite in found.suites.items():
+            for name, case in suite.testcases.items():
+                if case.match.status == "matches":
+                    yield binary_id, name
 
-        Raises DamagedRecording or HostileRecording.
-        """
-        name = f"meta/{name}"
-        return load_document(self._members[name], name) if name in self._members else {}
+    def workspace_root(self) -> str:
+        """Return where the crates were, empty where nothing says it."""
+        found = self._decoded("cargo-metadata.json", _Metadata)
+        return found.workspace_root if found else ""
 
-    def output(self, file_name: str) -> Iterator[bytes]:
-        """Yield the bytes of one output.
+    def run_mode(self) -> str | None:
+        """Return what was run: `test` or `bench`."""
+        found = self._decoded("record-opts.json", _Options)
+        return found.run_mode if found else None
 
-        Raises DamagedRecording where it is missing or broken, HostileRecording where all outputs
-        together are over the limit `total_bytes`: a log may name one output a million times.
-        """
-        import zstandard
-
-        name = f"out/{file_name}"
-        if name not in self._members:
-            raise DamagedRecording(f"{self._members.where}: {name!r:.200} is missing")
-        decompressor = zstandard.ZstdDecompressor(
-            dict_data=self._dictionary(file_name), max_window_size=WINDOW_BYTES
-        )
-        frame = io.BytesIO(self._members[name])
+    def _decoded(self, name: str, kind: type[_Document]) -> _Document | None:
+        """What a document has of what is asked for; the metadata of a workspace is megabytes."""
+        if self._store is None or f"meta/{name}" not in self._store:
+            return None
         try:
-            with decompressor.stream_reader(frame) as reader:
-                while chunk := reader.read(_CHUNK):
-                    self._claim(len(chunk))
-                    yield chunk
-        except zstandard.ZstdError as error:
-            raise DamagedRecording(f"{self._members.where}: {name} is damaged: {error}") from None
-
-    def _dictionary(self, file_name: str) -> Any:
-        """The dictionary of an output: that of stdout where both streams are combined."""
-        import zstandard
-
-        name = "stderr.dict" if file_name.endswith("-stderr") else "stdout.dict"
-        if name not in self._dictionaries:
-            content = self._members.get(f"meta/{name}", b"")
-            known = zstandard.ZstdCompressionDict(content) if content else None
-            self._dictionaries[name] = known
-        return self._dictionaries[name]
-
-    def _claim(self, count: int) -> None:
-        self._left -= count
-        if self._left < 0:
-            what = f"{self._members.where}: the outputs of all tests"
-            raise over("total_bytes", TOTAL_BYTES, what)
+            return msgspec.json.decode(self._store[f"meta/{name}"], type=kind)
+        except UnreadableRecording as error:
+            self._problems.append(error.message)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            self._problems.append(f"meta/{name} is not understood: {error}")
+        return None
 
 
-def around_the_cut(chunks: Iterable[bytes], whole_size: int) -> Iterator[tuple[bytes, int]]:
-    """Yield head and tail of an output that nextest cut, each with what is missing before it."""
-    content = b"".join(chunks)
-    middle = len(content) // 2
-    # A test may have printed such a line too; nextest's own stands in the middle.
-    cuts = sorted(_CUT.finditer(content), key=lambda one: abs(one.start() - middle))
-    if not cuts:
-        yield content, 0
-        return
-    head, tail = content[: cuts[0].start()], content[cuts[0].end() :]
-    yield head, 0
-    yield tail, max(0, whole_size - len(head) - len(tail))
+class Kept(Mapping[str, bytes]):
+    """The files that nextest wrote, under a folder of their own, as they are in an archive of it.
+
+    In nextest's own store there is no manifest; what it would say stands in the index.
+    """
+
+    def __init__(self, members: Members, run: dict[str, Any]) -> None:
+        self._members = members
+        self._made: dict[str, bytes] = {}
+        if run and MANIFEST not in members:
+            self._made[MANIFEST] = manifest_of(run)
+        names = [MANIFEST, LOG, STORE]
+        known = [name for name in names if name in members or name in self._made]
+        self._names = {f"{FILES}/{name}": name for name in known}
+
+    def __getitem__(self, name: str) -> bytes:
+        inner = self._names[name]
+        return self._made[inner] if inner in self._made else self._members[inner]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return a stream of a file: it may be too large to be read as a whole."""
+        if self._names[name] in self._made:
+            return io.BytesIO(self[name])
+        return self._members.open(self._names[name])
 
 
 def is_recording(members: Members) -> bool:
@@ -126,13 +124,22 @@ def is_recording(members: Members) -> bool:
     return LOG in members and STORE in members
 
 
-def open_store(members: Members, problems: list[str]) -> Store | None:
+def open_store(members: Members, problems: list[str]) -> Members | None:
     """Open store.zip; where it cannot be read (nextest was killed), say so and return None."""
     try:
-        return Store(members.nested(STORE))
+        return members.nested(STORE)
     except UnreadableRecording as error:
         problems.append(f"what the tests printed is not known: {error.message}")
         return None
+
+
+def rerun_info(store: Members) -> dict[str, Any]:
+    """Return what a rerun says of the chain that it is in, an empty document where it is none.
+
+    Raises DamagedRecording or HostileRecording.
+    """
+    name = "meta/rerun-info.json"
+    return load_document(store[name], name) if name in store else {}
 
 
 def log_lines(members: Members) -> Iterator[Line]:
@@ -143,12 +150,35 @@ def log_lines(members: Members) -> Iterator[Line]:
     position = 0
     try:
         with members.open(LOG) as packed:
-            chunks = decompressed(packed, limit=TOTAL_BYTES, what=LOG)
-            for line in split_lines(chunks, limit=MAX_LINE_BYTES):
+            size = members.size(LOG)
+            lines = split_lines(unpacked_log(packed, size, LOG), limit=MAX_LINE_BYTES)
+            for line in bounded_lines(lines, size, LOG):
                 position = line.offset
                 yield line
     except DamagedRecording as error:
         yield Line(position, b"", error.message)
+
+
+def run_of(members: Members, where: str, problems: list[str]) -> dict[str, Any]:
+    """Return what is said of the run beside its log: in its manifest, or in the store's index.
+
+    Raises DamagedRecording, or TooNewRecording where nextest has changed the format.
+    """
+    if MANIFEST in members:
+        return run_of_manifest(members)
+    path = Path(where)
+    try:
+        index = open_regular(path.parent / INDEX, INDEX)
+    except (OSError, UnreadableRecording):
+        return {}
+    with os.fdopen(index, "rb") as packed:
+        try:
+            run = run_of_index(packed, path.name)
+        except UnreadableRecording as error:
+            problems.append(error.message)
+            return {}
+    check_store_version(run, where)
+    return run
 
 
 def run_of_manifest(members: Members) -> dict[str, Any]:
@@ -197,6 +227,33 @@ def check_store_version(run: dict[str, Any], where: str) -> None:
 
 class _Index(msgspec.Struct):
     runs: list[dict[str, Any]] = []
+
+
+class _Match(msgspec.Struct, gc=False):
+    status: str
+
+
+class _Case(msgspec.Struct, gc=False):
+    match: _Match = msgspec.field(name="filter-match")
+
+
+class _Suite(msgspec.Struct, gc=False):
+    testcases: dict[str, _Case] = {}
+
+
+class _TestList(msgspec.Struct):
+    suites: dict[str, _Suite] = msgspec.field(name="rust-suites", default_factory=dict)
+
+
+class _Metadata(msgspec.Struct):
+    workspace_root: str = ""
+
+
+class _Options(msgspec.Struct, rename="kebab"):
+    run_mode: str | None = None
+
+
+_Document = TypeVar("_Document", bound=msgspec.Struct)
 
 
 def _too_new(message: str) -> TooNewRecording:

@@ -30,7 +30,7 @@ import msgspec
 
 from bundler.errors import HostileRecording, NotARecording, TooNewRecording
 from bundler.formats.trace_events import SCHEMA, Metadata, decode_metadata, decode_value
-from bundler.limits import Limits
+from bundler.limits import in_force
 
 MAGIC = b"ASUPERTRACE"
 NEWEST = 3
@@ -143,7 +143,7 @@ class Frames:
         self._unpacked += len(raw)
         try:
             what = f"the events unpack to {self._unpacked} bytes"
-            Limits().check_ratio(self._unpacked, self.input.offset, what)
+            in_force().check_ratio(self._unpacked, self.input.offset, what)
         except HostileRecording as error:
             raise Cut(0, error.message) from None
         return raw

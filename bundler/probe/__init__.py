@@ -7,7 +7,7 @@
   too.
 
 The probe is the standard library and pytest; it imports nothing of `bundler`, and `bundler` imports
-nothing of it but through `load`.
+nothing of it but through `load` and, for what the two mask alike, `load_masking`.
 """
 
 from __future__ import annotations
@@ -22,18 +22,26 @@ PATH = Path(__file__).parent / "path"
 
 def load() -> Any:
     """Return the plugin's module under its own name, so that a process has one of it at most."""
-    module = sys.modules.get("bundle_probe")
+    return _load("bundle_probe", PATH / "bundle_probe")
+
+
+def load_masking() -> Any:
+    """Return what masks secrets, without the plugin around it, which needs pytest."""
+    return _load("bundle_probe_masking", PATH / "bundle_probe" / "masking")
+
+
+def _load(name: str, folder: Path) -> Any:
+    module = sys.modules.get(name)
     if module is not None:
         return module
     import importlib.util
 
-    folder = PATH / "bundle_probe"
     spec = importlib.util.spec_from_file_location(
-        "bundle_probe", folder / "__init__.py", submodule_search_locations=[str(folder)]
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     if spec is None or spec.loader is None:
-        raise ImportError("bundle_probe is missing from this installation")
+        raise ImportError(f"{name} is missing from this installation")
     module = importlib.util.module_from_spec(spec)
-    sys.modules["bundle_probe"] = module
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module

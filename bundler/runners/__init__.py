@@ -29,7 +29,10 @@ from bundler.events import Event
 from bundler.recording import Recording
 from bundler.results import Results, TestResult
 
-RUNNERS = ("pytest", "nextest", "go_test")
+RUNNERS = (
+    *("pytest", "unittest", "nextest", "go_test", "cargo_test", "maven", "gradle"),
+    *("jest", "vitest", "node_test", "rspec"),
+)
 """In the order in which they are asked whether a command is theirs: modules of this package."""
 
 
@@ -57,14 +60,15 @@ class Inside:
     `show` is given each piece of output with the name of its stream (`stdout`, `stderr`; `terminal`
     where both are one terminal) and returns what the person sees in its place; nothing (`b""`) is
     the end of that stream, and what was held back comes out. None: everything is shown.
-    `recording` is asked when the command has ended, for what was not told on the way; it raises
-    BundleError, OSError.
+    `poll` is called now and then while the command runs. `recording` is asked when it has
+    ended, for what was not told on the way; it raises BundleError, OSError.
     """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     show: Callable[[str, bytes], bytes] | None = None
-    recording: Callable[[], Recording | None] = _nothing
+    poll: Callable[[], None] | None = None
+    recording: Callable[[], Recording | Sequence[Recording] | None] = _nothing
 
 
 @dataclass(frozen=True)
@@ -72,12 +76,13 @@ class Selection:
     """The commands that run the tests asked for, one after the other; none: nothing is to run.
 
     `inexact` says what runs beside them, where that cannot be helped; `refused` are the ids that
-    cannot be asked for.
+    cannot be asked for. Where there are `lines`, `{tests_file}` in a word is a file of them.
     """
 
     commands: tuple[tuple[str, ...], ...]
     inexact: str = ""
     refused: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
 
 
 class Runner(Protocol):
@@ -117,8 +122,9 @@ class Runner(Protocol):
     ) -> Selection | None:
         """Return what runs exactly these tests (or files and nodes that were not collected).
 
-        `results` are of the run that they stood in: its sessions know their own seeds. None where
-        the command itself chooses, by the `selection.json` of its bundle (pytest).
+        Nothing asked for: no commands. `results` are of the run that they stood in: its sessions
+        know their own seeds. None where the command itself chooses, by the `selection.json` of its
+        bundle (pytest).
         """
 
     def seeded(

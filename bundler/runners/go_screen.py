@@ -7,7 +7,9 @@
 | of packages that are named | the same where the package failed, else its last line |
 
 With `-v` Go 1.20 and later name the test again where the one that logs is another than before
-(`=== NAME`): `-json` leaves these lines out, so they are put in again.
+(`=== NAME`): `-json` leaves these lines out, so they are put in again. Not known is the `exit
+status` that go shows of a package that ended without a word. Before Go 1.20 no package says that it
+starts, so they are shown in the order in which they first spoke.
 
 What a test logs is shown where the test failed, below it; what it prints is shown at once. In the
 stream both are lines: one of four spaces, a file and a line is a log, and so are those below it
@@ -21,7 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _FRAME = re.compile(r"=== (?:RUN|PAUSE|CONT|NAME) +\S")
-_END = re.compile(r"( *)--- (PASS|FAIL|SKIP|BENCH): (.*) \([0-9.]+s\)\n?$")
+_END = re.compile(r"--- (PASS|FAIL|SKIP|BENCH): (\S+) \([0-9.]+s\)\n?$")
 _LOG = re.compile(r"    \S.*?\.go:[0-9]+: ")
 _LAST = re.compile(r"(?:ok  |\?   |FAIL|---)\t")
 _BENCHMARK = re.compile(r"Benchmark\S*\n?")
@@ -126,7 +128,7 @@ class Screen:
         logs = len(output) < _LONGEST and _LOG.match(output)
         before = package.speaking
         if test is not None and (
-            logs or output.startswith("=== ") or _END.match(output[:_LONGEST])
+            logs or output.startswith("=== ") or _END.match(output[:_LONGEST].lstrip(" "))
         ):
             package.speaking = test
         return f"=== NAME  {test}\n" if self._names and logs and before != test else ""
@@ -172,11 +174,15 @@ def _of_test(package: _Package, name: str, output: str) -> None:
     """Take what a test printed, of what `-v` adds only what belongs to a failure."""
     if _FRAME.match(output) or _BENCHMARK.fullmatch(output):
         return
-    if found := _END.match(output):
-        _ended(package, found[3], output.lstrip(" "), failed=found[2] == "FAIL")
+    if (found := _END.search(output)) and found[2] == name:
+        before = output[: found.start()]
+        if before.strip(" "):  # printed without the end of its line
+            _report(package)
+            package.shown.append(before)
+        _ended(package, name, found[0], failed=found[1] == "FAIL")
         return
     test = package.tests.get(name)
-    if test is not None and _logs(test, output):
+    if test is not None and not name.startswith("Benchmark") and _logs(test, output):
         test.items.append(output[4:])
         return
     _report(package)

@@ -97,8 +97,8 @@ def words_of(argv: Sequence[str]) -> Words | None:
     """Take apart the words of a command, None where it is not `go test`."""
     if not argv or PurePath(argv[0]).name.lower().removesuffix(".exe") != "go":
         return None
-    at = 2 if len(argv) > 1 and argv[1].startswith("-C=") else 3 if argv[1:2] == ["-C"] else 1
-    if argv[at : at + 1] != ["test"]:
+    at = 2 if len(argv) > 1 and argv[1].startswith("-C=") else 3 if list(argv[1:2]) == ["-C"] else 1
+    if list(argv[at : at + 1]) != ["test"]:
         return None
     words = Words(list(argv[: at + 1]))
     rest = list(argv[at + 1 :])
@@ -138,30 +138,31 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
         io.BytesIO(), where=FORMAT, format=FORMAT, runner=NAME, tell=invocation.tell
     )
     reading = Reading(translation)
+    of_environment = words_of(["go", "test", *invocation.env.get("GOFLAGS", "").split()]) or words
+    raw = words.is_on("json") or of_environment.is_on("json")
     screen = Screen(
-        verbose=words.is_on("v"),
+        verbose=words.is_on("v") or of_environment.is_on("v"),
         streams=not words.packages or words.value("bench") is not None,
-        raw=words.is_on("json"),
+        raw=raw,
     )
 
-    def take(line: dict[str, Any]) -> bytes | None:
-        if "Action" not in line:
-            return None
-        reading.take(line)
-        return screen.show(line)
+    def show(line: dict[str, Any]) -> bytes | None:
+        return screen.show(line) if "Action" in line else None
 
-    def note(line: bytes) -> None:
-        screen.note(line)
-        reading.take(line)
+    def hear(_stream: str, line: dict[str, Any] | bytes) -> None:
+        if isinstance(line, bytes):
+            screen.note(line)
+        if isinstance(line, bytes) or "Action" in line:
+            reading.take(line)
 
-    lines = JsonLines(take, screen.end, note)
+    lines = JsonLines(show, hear, screen.end)
 
     def told() -> Recording | None:
-        reading.stop()
         lines.end()
+        reading.stop()
         return None
 
-    added = () if words.is_on("json") else ("-json",)
+    added = () if raw else ("-json",)
     command = words.command(without=("json",) if added else (), added=added)
     yield Inside(command, _with_plain_builds(invocation.env), show=lines, recording=told)
 

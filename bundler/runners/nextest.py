@@ -81,7 +81,7 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     if not recognises(argv) or _names_a_stored_run(argv) or "--user-config-file" in argv:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="bundle-nextest-") as name:
+    with tempfile.TemporaryDirectory(prefix="bundle-nextest-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "config.toml").write_text(_configuration(env), encoding="utf-8")
         changes = {
@@ -104,6 +104,8 @@ def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> S
         else f"binary_id(={_quoted(binary)})"
         for binary, _, name in known
     ]
+    if not test_ids:
+        return Selection(())
     return Selection(((*words, "-E", " | ".join(filters), *rest),))
 
 
@@ -183,8 +185,8 @@ def _recorded(folder: Path) -> Recording | None:
 
 
 def _quoted(text: str) -> str:
-    """A text as nextest's filters take it: what would end the matcher is escaped."""
-    return re.sub(r"([\\/()])", r"\\\1", text)
+    """A text as nextest's filters take it: what would end the matcher is escaped, no more."""
+    return re.sub(r"([\\/),])", r"\\\1", text)
 
 
 def _build_words(path: Path) -> list[str]:
@@ -194,7 +196,7 @@ def _build_words(path: Path) -> list[str]:
     with archive.open_zip(path, where="the recording") as members:
         run = nextest_store.run_of_manifest(members)
         with members.nested(nextest_store.STORE) as nested:
-            root = nextest_store.Store(nested).document("rerun-info.json").get("root-info") or {}
+            root = nextest_store.rerun_info(nested).get("root-info") or {}
     found: list[str] = []
     for document in (run, root):
         words: Any = document.get("build-scope-args") or []

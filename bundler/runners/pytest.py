@@ -9,14 +9,13 @@ line says why. `-p` is added to the command only where plugins are not loaded by
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 
 from bundler import probe
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation
+from bundler.runners import Inside, Invocation, python
 
 NAME = "pytest"
 COMMAND = ("python", "-m", "pytest")
@@ -26,8 +25,6 @@ NOT_KEPT = ""
 
 PLUGIN = "bundle_probe"
 PROGRAMS = frozenset({"pytest", "py.test", "pytest.exe", "py.test.exe"})
-_PYTHON = re.compile(r"(python|pypy)[0-9.]*w?(\.exe)?")
-_TAKES_VALUE = frozenset({"-W", "-X", "--check-hash-based-pycs"})
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -39,26 +36,14 @@ def arguments_start(argv: Sequence[str]) -> int | None:
     """Return where pytest's own arguments begin, or None where the command is not pytest."""
     if not argv:
         return None
-    program = PurePath(argv[0]).name.lower()
-    if program in PROGRAMS:
+    if PurePath(argv[0]).name.lower() in PROGRAMS:
         return 1
-    if not _PYTHON.fullmatch(program):
-        return None
-    index = 1
-    while index < len(argv) and argv[index].startswith("-"):
-        word = argv[index]
-        if word == "-m" or (not word.startswith("--") and word.endswith("m")):
-            module = argv[index + 1] if index + 1 < len(argv) else ""
-            return index + 2 if module in ("pytest", "py.test") else None
-        index += 2 if word in _TAKES_VALUE else 1
-    return None
+    return python.arguments_start(argv, ("pytest", "py.test"))
 
 
 def isolated(argv: Sequence[str]) -> bool:
     """Whether the interpreter is told to ignore PYTHONPATH (`-I` or `-E`)."""
-    start = arguments_start(argv)
-    flags = [word for word in argv[1 : start or 1] if re.fullmatch(r"-[A-Za-z]+", word)]
-    return any("I" in word or "E" in word for word in flags)
+    return python.isolated(argv, arguments_start(argv))
 
 
 def command(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:

@@ -27,11 +27,17 @@ read all of it: names, types and order of fields are theirs.
 
 It needs neither pytest nor `bundle run`, and nothing but the standard library. Times are
 microseconds where they are named `_us`, milliseconds where they are named `_ms`. Errors are those
-of `bundler.errors`, and OSError; recording itself never raises in a test.
+of `bundler.errors`, and OSError; recording itself never raises in a test. Secrets of the
+environment are masked in all of it before it is written (`SECURITY.md`).
 """
 
 from __future__ import annotations
 
+import os
+
+from bundler.probe.writer.event_log import LEVELS, parse_level
+from bundler.probe.writer.masking import Masking
+from bundler.redaction import masker_of_this_process
 from bundler.testing.artifacts import write_artifact_bundle
 from bundler.testing.context import TestContext
 from bundler.testing.coverage_matrix import (
@@ -42,7 +48,7 @@ from bundler.testing.coverage_matrix import (
 )
 from bundler.testing.environment import EnvironmentMetadata, Port
 from bundler.testing.harness import ChecksFailed, TestHarness
-from bundler.testing.ndjson import LEVELS, NdjsonEvent, NdjsonLogger, parse_level, read_events
+from bundler.testing.ndjson import NdjsonEvent, NdjsonLogger, read_events
 from bundler.testing.paths import (
     artifact_base_dir,
     artifact_bundle_dir,
@@ -60,6 +66,8 @@ from bundler.testing.repro_manifest import (
     normalize_string_ids,
 )
 from bundler.testing.summary import AssertionRecord, EventStats, PhaseNode, TestSummary
+
+Masking.masker = masker_of_this_process(os.environ)
 
 __all__ = [
     "LEVELS",

@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from bundler.names import collision_key
+from bundler.probe.writer.file_names import ENVIRONMENT, EVENTS, FAILED_ASSERTIONS, SUMMARY
+from bundler.probe.writer.json_text import pretty
+from bundler.probe.writer.masking import Masking
+from bundler.probe.writer.whole_file import write_whole
 from bundler.testing.environment import EnvironmentMetadata
-from bundler.testing.json_documents import pretty
 from bundler.testing.ndjson import NdjsonEvent
-from bundler.testing.paths import artifact_base_dir, safe_bundle_dir, safe_file_name
+from bundler.testing.paths import artifact_base_dir, safe_bundle_dir
 from bundler.testing.repro_manifest import ReproManifest
 from bundler.testing.summary import AssertionRecord, TestSummary
-from bundler.testing.whole_file import write_whole
-
-MANIFEST = "manifest.json"
-EVENTS = "events.ndjson"
-SUMMARY = "summary.json"
-ENVIRONMENT = "environment.json"
-FAILED_ASSERTIONS = "failed_assertions.json"
-DOCUMENTS = (MANIFEST, EVENTS, SUMMARY, ENVIRONMENT, FAILED_ASSERTIONS)
 
 
 def write_artifact_bundle(
@@ -47,11 +41,11 @@ def write_artifact_bundle(
     if events is not None:
         _write_events(where / EVENTS, events)
     if summary is not None:
-        write_whole(where / SUMMARY, summary.to_json())
+        write_whole(str(where / SUMMARY), summary.to_json())
     if environment is not None:
-        write_whole(where / ENVIRONMENT, environment.to_json())
+        write_whole(str(where / ENVIRONMENT), environment.to_json())
     if failed := [one for one in failed_assertions if not one.passed]:
-        write_whole(where / FAILED_ASSERTIONS, failed_assertions_document(failed))
+        write_whole(str(where / FAILED_ASSERTIONS), failed_assertions_document(failed))
     manifest.write(where)
     return where
 
@@ -61,28 +55,6 @@ def failed_assertions_document(failed: Iterable[AssertionRecord]) -> bytes:
     return pretty([one.to_document() for one in failed])
 
 
-class FileNames:
-    """The names of the files in one test bundle: each real name gets one that nothing else has."""
-
-    def __init__(self) -> None:
-        self._taken = {collision_key(name) for name in DOCUMENTS}
-
-    def take(self, name: str, directory: Path | None = None) -> str:
-        """Return a safe name that is free, also of what lies in `directory` already."""
-        wanted = safe_file_name(name)
-        chosen, number = wanted, 1
-        while collision_key(chosen) in self._taken or (directory and (directory / chosen).exists()):
-            number += 1
-            chosen = _numbered(wanted, number)
-        self._taken.add(collision_key(chosen))
-        return chosen
-
-
-def _numbered(name: str, number: int) -> str:
-    stem, dot, ending = name.rpartition(".")
-    return f"{stem}-{number}.{ending}" if dot else f"{name}-{number}"
-
-
 def _write_events(path: Path, events: Iterable[NdjsonEvent]) -> None:
     with path.open("wb") as file:
-        file.writelines(event.to_line() for event in events)
+        file.writelines(Masking.masker.line(event.to_line()) for event in events)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from bundler.testing.json_documents import pretty
+from bundler.probe.writer.json_text import pretty
 from bundler.testing.summary import TestSummary
 
 

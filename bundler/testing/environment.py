@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import struct
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from bundler.probe.writer.harness import environment_of
+from bundler.probe.writer.json_text import pretty
 from bundler.testing.context import TestContext
-from bundler.testing.json_documents import Fields, pretty
-
-_SYSTEMS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "x86", "i686": "x86"}
+from bundler.testing.json_documents import Fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +40,8 @@ class EnvironmentMetadata:
         cls, context: TestContext, *, ports: Iterable[Port] = (), services: Iterable[str] = ()
     ) -> Self:
         """Return where this process runs."""
-        machine = os.uname().machine if hasattr(os, "uname") else _windows_machine()
-        return cls(
-            os=_SYSTEMS.get(sys.platform, sys.platform),
-            arch=_MACHINES.get(machine.lower(), machine),
-            pointer_width=8 * struct.calcsize("P"),
-            test_id=context.test_id,
-            seed=context.seed,
-            ports=tuple(ports),
-            services=tuple(services),
-        )
+        known = environment_of(context) | {"ports": tuple(ports), "services": tuple(services)}
+        return cls(**known)
 
     def to_document(self) -> dict[str, Any]:
         """Return it as it is written."""
@@ -79,7 +67,3 @@ class EnvironmentMetadata:
             ports=tuple(Port(label=one.text("label"), port=one.u64("port")) for one in ports),
             services=given.texts("services"),
         )
-
-
-def _windows_machine() -> str:
-    return os.environ.get("PROCESSOR_ARCHITECTURE", "unknown")

@@ -1,32 +1,17 @@
-"""The JSON documents of a test bundle, in bytes and back, with the standard library alone.
+"""The JSON documents of a test bundle, read strictly, with the standard library alone.
 
-They are written as asupersync writes them, byte for byte: UTF-8, two spaces deep, keys in the order
-of their declaration, no newline at the end, floats as short as they can be (`0.00001`, `9e-7`,
-`1e+16`). They are read strictly: a key twice, NaN, or anything but an object is refused.
+A key twice, NaN, or anything but an object is refused.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from bundler.errors import DamagedRecording
 
 MAX_U64 = (1 << 64) - 1
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_SMALL = re.compile(r"(-?)(\d)(?:\.(\d+))?e-0?(\d+)")
-
-
-def pretty(value: object) -> bytes:
-    """Return the bytes of a document. Raises TypeError or ValueError where it is not JSON."""
-    return without_surrogates("".join(_pieces(value, "\n"))).encode("utf-8")
-
-
-def without_surrogates(text: str) -> str:
-    """Return a text that UTF-8 can hold: each lone surrogate is shown as U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
 
 
 def parse(raw: bytes, name: str) -> dict[str, Any]:
@@ -164,40 +149,3 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _not_a_number(word: str) -> float:
     raise ValueError(f"{word} is not JSON")
-
-
-def _pieces(value: object, line: str) -> Iterable[str]:
-    if isinstance(value, Mapping):
-        pairs = (f"{_scalar(str(name))}: " for name in value)
-        yield from _block("{}", zip(pairs, value.values(), strict=True), line)
-    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        yield from _block("[]", (("", one) for one in value), line)
-    else:
-        yield _scalar(value)
-
-
-def _block(brackets: str, items: Iterable[tuple[str, object]], line: str) -> Iterable[str]:
-    separator = brackets[0]
-    for before, value in items:
-        yield f"{separator}{line}  {before}"
-        yield from _pieces(value, f"{line}  ")
-        separator = ","
-    yield brackets if separator == brackets[0] else f"{line}{brackets[1]}"
-
-
-def _scalar(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    if isinstance(value, float) and "e-" in text:
-        return _small(text)
-    return text
-
-
-def _small(text: str) -> str:
-    """`1.5e-05` as `0.000015`, and `9e-07` as `9e-7`."""
-    match = _SMALL.fullmatch(text)
-    if match is None:
-        return text
-    sign, first, rest, exponent = match[1], match[2], match[3] or "", int(match[4])
-    if exponent == 5:
-        return f"{sign}0.0000{first}{rest}"
-    return f"{sign}{first}{'.' if rest else ''}{rest}e-{exponent}"

@@ -8,46 +8,20 @@ One event is one JSON object on one line, ASCII, at most 1 MiB (`bundler.events`
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
-import sys
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from bundler.probe.writer.event_line import MAX_LINE_BYTES, head_of, line_of
+from bundler.probe.writer.event_log import LEVELS, RANKS, EventLog, parse_level
 from bundler.testing.context import TestContext
-from bundler.testing.event_file import EventFile
-from bundler.testing.event_line import MAX_LINE_BYTES, head_of, line_of
 from bundler.testing.json_documents import is_u64
 from bundler.testing.summary import EventStats
 
 VERSION = 1
-LEVELS = ("ERROR", "WARN", "INFO", "DEBUG", "TRACE")
-STREAM_VARIABLES = ("BUNDLE_TEST_NDJSON", "ASUPERSYNC_TEST_NDJSON")
-_RANKS = {level: rank for rank, level in enumerate(LEVELS)}
-_NAMES = {**{level: level for level in LEVELS}, "WARNING": "WARN"}
-_COUNTED = {"TaskSpawn": "task_spawns", "TaskComplete": "task_completions"}
-_COUNTED |= {"ReactorPoll": "reactor_polls", "ERROR": "errors", "WARN": "warnings"}
-_KNOWN_HEADS = 1024
-# Tests patch the clock; what is needed is taken at import.
-_now_ns, _thread_id = time.monotonic_ns, threading.get_native_id
-
-
-def parse_level(text: str) -> str:
-    """Return the level that a word names, in any case; `warning` is WARN. Raises ValueError.
-
-    >>> parse_level("Warning")
-    'WARN'
-    """
-    try:
-        return _NAMES[text.upper()]
-    except KeyError:
-        raise ValueError(f"level {text!r} is none of {', '.join(LEVELS)}") from None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +86,7 @@ class NdjsonEvent:
         )
 
 
-class NdjsonLogger:
+class NdjsonLogger(EventLog):
     """Log the events of one test: to a file, or kept in memory where no path is given.
 
     `context` is on every event. Events under `level` are dropped. With `BUNDLE_TEST_NDJSON` or
@@ -135,67 +109,18 @@ class NdjsonLogger:
         stream: bool | None = None,
         started_ns: int | None = None,
     ) -> None:
-        self.context = context
+        super().__init__(context, path=path, level=level, stream=stream, started_ns=started_ns)
         self.path = path
-        self.started_ns = _now_ns() if started_ns is None else started_ns
-        self.streams = streaming_is_on() if stream is None else stream
-        self._rank = _RANKS[parse_level(level)]
-        self._heads: dict[tuple[str, str, str], tuple[str, list[itertools.count[int]]]] = {}
-        self._counts = {name: itertools.count() for name in EventStats.__slots__}
-        self._file = None if path is None else EventFile(path)
-        self._kept: list[bytes] = []
-
-    @property
-    def problem(self) -> str:
-        """Why it stopped recording, or the empty text."""
-        return self._file.problem if self._file else ""
-
-    def log(
-        self,
-        event: str,
-        message: str = "",
-        *,
-        level: str = "INFO",
-        category: str = "custom",
-        data: Mapping[str, Any] | None = None,
-        **fields: Any,
-    ) -> None:
-        """Log one event; what it says is in `fields`, or in `data`.
-
-        `data` is for names that this method has itself. Values that JSON cannot say are shown as
-        their repr. Raises ValueError at an unknown level, and nothing else.
-        """
-        key = (level, category, event)
-        head, ticks = self._heads.get(key) or self._new_head(key)
-        if not head:
-            return
-        ts_us = (_now_ns() - self.started_ns) // 1000
-        line = line_of(ts_us, head, _thread_id(), message, {**data, **fields} if data else fields)
-        for tick in ticks:
-            next(tick)
-        if self._file is not None:
-            self._file.append(line)
-        else:
-            self._kept.append(line)
-        if self.streams:
-            _to_stderr(line)
 
     def stats(self) -> EventStats:
-        """Return how many events this process logged; errors and warnings go by the level."""
-        # A counter shows its next number, and nothing else reads it without counting.
-        counted = {name: int(repr(tick)[6:-1]) for name, tick in self._counts.items()}
-        return EventStats(**counted)
+        """Return how many events were logged; errors and warnings go by the level."""
+        return EventStats(**self.counts())
 
     def events(self) -> Iterator[NdjsonEvent]:
         """Yield what was logged so far; whoever else writes to the same file is in it too."""
         if self.path is not None:
             return read_events(self.path)
         return map(NdjsonEvent.from_line, list(self._kept))
-
-    def close(self) -> None:
-        """Let go of the file."""
-        if self._file is not None:
-            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -207,20 +132,6 @@ class NdjsonLogger:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _new_head(self, key: tuple[str, str, str]) -> tuple[str, list[itertools.count[int]]]:
-        """What all events of a type share: the head of their lines, empty where they are dropped,
-        and what counts them. `next` of a counter is one step that no thread can come between."""
-        level, category, event = key
-        level = parse_level(level)
-        entry: tuple[str, list[itertools.count[int]]] = ("", [])
-        if _RANKS[level] <= self._rank:
-            counted = [_COUNTED[name] for name in (event, level) if name in _COUNTED]
-            ticks = [self._counts[name] for name in ("total_events", *counted)]
-            entry = (head_of(level, category, event, self.context), ticks)
-        if len(self._heads) < _KNOWN_HEADS:
-            self._heads[key] = entry
-        return entry
 
 
 def read_events(
@@ -237,7 +148,7 @@ def read_events(
     event is passed over and named in `problems`; blank lines mean nothing. Raises OSError, and
     ValueError at an unknown level.
     """
-    rank = _RANKS[parse_level(level)] if level is not None else len(LEVELS)
+    rank = RANKS[parse_level(level)] if level is not None else len(LEVELS)
     for number, line in enumerate(_lines(source), start=1):
         try:
             found = _event_of(line)
@@ -247,16 +158,11 @@ def read_events(
             continue
         if (
             found is not None
-            and _RANKS.get(found.level, 0) <= rank
+            and RANKS.get(found.level, 0) <= rank
             and category in (None, found.category)
             and event in (None, found.event)
         ):
             yield found
-
-
-def streaming_is_on() -> bool:
-    """Whether the environment asks for events on stderr."""
-    return any(os.environ.get(name) in ("1", "true") for name in STREAM_VARIABLES)
 
 
 def _event_of(line: bytes) -> NdjsonEvent | None:
@@ -295,10 +201,3 @@ def _check(document: dict[str, Any]) -> None:
             raise ValueError(f"{name} is not an unsigned 64-bit number")
     if not isinstance(document.get("data"), dict | None):
         raise ValueError("data is not an object")
-
-
-def _to_stderr(line: bytes) -> None:
-    try:
-        sys.stderr.write(line.decode("ascii"))
-    except (OSError, ValueError, AttributeError):
-        pass  # there is no stderr any more; the file has the event

@@ -10,12 +10,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from bundler.errors import DamagedRecording
+from bundler.probe.writer.json_text import pretty
 from bundler.testing.context import TestContext
-from bundler.testing.json_documents import Fields, pretty
-
-PATH_SEPARATOR = " > "
-MAX_PHASE_LEVELS = 24
-"""How deep phases may lie in one another; a JSON document has at most 64 levels."""
+from bundler.testing.json_documents import Fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,12 +24,18 @@ class Guest:
         self._on_idle = on_idle
         self._show = show
         self._next_tick = time.monotonic() + TICK_SECONDS
+        self._has_left = False
         self.error: Exception | None = None
+
+    def leave(self, error: Exception) -> None:
+        """Show it nothing more."""
+        self._has_left = True
+        self.error = self.error or error
 
     @property
     def wants_ticks(self) -> bool:
         """Whether there is anything to call while nothing happens."""
-        return self._on_idle is not None and self.error is None
+        return self._on_idle is not None and not self._has_left
 
     @property
     def shows_all(self) -> bool:
@@ -49,19 +55,19 @@ class Guest:
 
     def output(self, stream: str, chunk: bytes) -> None:
         """Show a piece of output."""
-        if self.error is None and chunk:
+        if not self._has_left and chunk:
             try:
                 self._on_output(stream, chunk)
             except Exception as error:
-                self.error = error
+                self.leave(error)
 
     def tick(self) -> None:
         """Let the caller do its housekeeping, where that is due."""
         now = time.monotonic()
-        if self._on_idle is None or self.error is not None or now < self._next_tick:
+        if self._on_idle is None or self._has_left or now < self._next_tick:
             return
         self._next_tick = now + TICK_SECONDS
         try:
             self._on_idle()
         except Exception as error:
-            self.error = error
+            self.leave(error)

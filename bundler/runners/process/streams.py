@@ -72,8 +72,11 @@ class Tee:
         """Whether everything that will come has been passed on."""
         return self.closed or (self.ended and not self._pending)
 
-    def receive(self) -> None:
-        """Take in what is there, pass on what can be, and show the guest what came."""
+    def receive(self, before: Tee | None = None) -> None:
+        """Take in what is there, pass on what can be, and show the guest what came.
+
+        What stands in `before` goes first: all that was written there before what came here.
+        """
         try:
             chunk = os.read(self.source, CHUNK_BYTES)
         except BlockingIOError:
@@ -84,6 +87,8 @@ class Tee:
             self.ended = True
             self.flush()
             return
+        if before is not None and before.wants_input:
+            before.receive()
         self._last_progress = time.monotonic()
         if self._bytes_since_exit is not None:
             self._bytes_since_exit += len(chunk)
@@ -115,8 +120,9 @@ class Tee:
         self._guest.output(self.name, to_guest)
 
     def _for_terminal(self, shown: bytes) -> bytes:
-        """As a terminal takes it that no longer does so by itself."""
-        return shown if self._as_written is None else shown.replace(b"\n", b"\r\n")
+        """As the command's own terminal would have made it."""
+        expands = self._as_written is not None and self._as_written.expands()
+        return shown.replace(b"\n", b"\r\n") if expands else shown
 
     def pass_on(self) -> None:
         """Write as much as our stream takes without keeping us waiting."""

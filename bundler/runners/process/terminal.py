@@ -69,7 +69,7 @@ class WithoutCarriageReturns:
     def __call__(self, chunk: bytes) -> bytes:
         """Return the next piece; a final carriage return is kept until its successor is known."""
         chunk, self._held = self._held + chunk, b""
-        if not self._expands():
+        if not self.expands():
             return chunk
         if chunk.endswith(b"\r"):
             chunk, self._held = chunk[:-1], b"\r"
@@ -80,7 +80,8 @@ class WithoutCarriageReturns:
         rest, self._held = self._held, b""
         return rest
 
-    def _expands(self) -> bool:
+    def expands(self) -> bool:
+        """Whether the terminal makes `\\r\\n` of `\\n` at this moment."""
         try:
             flags = termios.tcgetattr(self._master)[_OFLAG]
         except termios.error:  # the last writer is gone; it left as it was

@@ -65,7 +65,7 @@ def connect(streams: tuple[int, int, int], guest: Guest) -> Wiring:
         _fill(wiring, stdin, stdout, stderr)
     except (OSError, termios.error) as error:
         wiring.close()
-        guest.error = error
+        guest.leave(error)
         return Wiring(guest, descriptors=(stdin, stdout, stderr))
     return wiring
 

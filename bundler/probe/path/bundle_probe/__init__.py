@@ -5,7 +5,8 @@ events to the log of the run and changes nothing else: no output, no exit code, 
 
     entry.py      the hook by which it begins
     settings.py   what it was told, and taking that out of the environment again
-    text.py       JSON, cutting, seeds
+    masking/      secrets: which they are, and putting marks in their place
+    text.py       masking, JSON, cutting, seeds
     log.py        the log: one descriptor, one write a line, disarmed by its first failure
     recorder.py   what the hooks share: log, session, seeds, an event to a line
     session.py    one session: its start, its warnings, its end
@@ -18,6 +19,7 @@ events to the log of the run and changes nothing else: no output, no exit code, 
     seeding.py    seeding every test, where a seed is imposed
     entropy.py    watching what no seed reaches, where the user asked for it
     fixtures.py   seeded values for whoever asks
+    test_bundle.py  the fixture `bundle`: what a test says of itself
     failures.py   from pytest's reports to failures and reasons
     workers.py    xdist: the controller's part, and a worker's
     selection.py  which tests run, and in which order, where a rerun says so
@@ -42,9 +44,21 @@ def activate(config, settings=None):
     controller's settings are taken and `settings` is not looked at. Raises pytest.UsageError
     where a selection file cannot be read: that is all that may stop a run.
     """
-    global _active
     if _active:
         return
+    from . import session
+
+    try:
+        _begin(config, settings)
+    except session.REFUSAL:
+        raise
+    except Exception as error:
+        # A defect of ours, of whatever kind, is one line and no recording.
+        session.say_not_recording(error)
+
+
+def _begin(config, settings):
+    global _active
     from . import session, workers
 
     worker = workers.input_of(config)

@@ -12,7 +12,7 @@ import pytest
 
 from . import failures, output, subtests
 from .log import guarded
-from .text import clip, encode, quote, shown, test_id
+from .text import as_json, clip, encode, quote, shown, test_id
 
 _LIMITS = (failures.TRACEBACK_BYTES, 64 * 1024, 4 * 1024, 256)
 _PROPERTIES = 1000
@@ -25,9 +25,24 @@ class Attempt:
     """One attempt that is going on, or the one before it while the test may yet be repeated."""
 
     __slots__ = (
-        "durations", "failures", "fields", "inherits", "item", "key", "node_id", "number",
-        "occurrence", "open", "order", "outcome", "reason", "sections", "states",
-        "subtest_failures", "used",
+        "durations",
+        "failures",
+        "fields",
+        "inherits",
+        "item",
+        "key",
+        "node_id",
+        "number",
+        "occurrence",
+        "open",
+        "order",
+        "outcome",
+        "reason",
+        "sections",
+        "started_us",
+        "states",
+        "subtest_failures",
+        "used",
     )  # fmt: skip
 
     def __init__(self, item, node_id, number, occurrence, order):
@@ -37,6 +52,7 @@ class Attempt:
         self.occurrence = occurrence
         self.order = order
         self.fields = self.key = ""
+        self.started_us = 0
         self.open = True
         self.outcome = "passed"
         self.reason = None
@@ -71,10 +87,12 @@ class Attempts:
     @pytest.hookimpl(tryfirst=True)
     @guarded
     def pytest_collection_finish(self, session):
-        """Number the tests that share an id, as `--keep-duplicates` makes them."""
+        """Number the tests that share an id, as `--keep-duplicates` and masking make them."""
+        self._recorder.learn_secrets()  # what was imported by now may have read an .env file
         seen = {}
         for item in session.items:
-            count = seen[item.nodeid] = seen.get(item.nodeid, 0) + 1
+            known = test_id(item.nodeid)
+            count = seen[known] = seen.get(known, 0) + 1
             if count > 1:
                 self._occurrences[id(item)] = count
 
@@ -98,6 +116,16 @@ class Attempts:
                 self._take(report)
         except Exception as error:
             self.log.disarm(error)
+
+    def started_ns(self, node_id):
+        """Return when the attempt that is going on began, on the monotonic clock, or None."""
+        attempt = self._going_on.get(node_id)
+        return self.log.at_ns(attempt.started_us) if attempt is not None else None
+
+    def number(self, node_id):
+        """Return the number of the attempt that is going on, 1 where none is."""
+        attempt = self._going_on.get(node_id)
+        return attempt.number if attempt is not None else 1
 
     def _begin(self, item, node_id):
         before = self._going_on.get(node_id) or self._last
@@ -138,12 +166,13 @@ class Attempts:
     def _write_start(self, attempt):
         recorder, log = self._recorder, self.log
         known = test_id(attempt.node_id)
-        fields = f',"test_id":{quote(known)},"seed":{recorder.seeds.seed(known)},"thread_id":'
+        fields = f',"test_id":{as_json(known)},"seed":{recorder.seeds.seed(known)},"thread_id":'
         occurrence = f',"occurrence":{attempt.occurrence}' if attempt.occurrence > 1 else ""
         key = f'{self._session}{occurrence},"attempt":{attempt.number}'
         attempt.fields, attempt.key = fields, key
+        now_us = attempt.started_us = log.now_us()
         log.write(
-            f'{{"v":1,"ts_us":{log.now_us()},"level":"INFO","category":"test","event":"TestStarted"'
+            f'{{"v":1,"ts_us":{now_us},"level":"INFO","category":"test","event":"TestStarted"'
             f'{fields}{log.thread_id()},"message":"started","data":{key}{self._worker}'
             f',"order":{attempt.order}{self._place(attempt.item)}}}}}\n'
         )

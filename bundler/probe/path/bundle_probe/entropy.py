@@ -23,6 +23,7 @@ import uuid
 
 import pytest
 
+from .log import guarded
 from .text import clip, test_id
 
 MOST = 50
@@ -64,11 +65,15 @@ class Watch:
     def pytest_runtest_protocol(self, item):
         """Know whose draws they are."""
         self._item, self._seen = item, set()
-        self._start_numpy()
+        try:
+            self._start_numpy()
+        except Exception as error:
+            self.log.disarm(error)
         yield
         self._item = None
 
     @pytest.hookimpl(trylast=True)
+    @guarded
     def pytest_sessionfinish(self):
         """Put everything back."""
         while self._undo:

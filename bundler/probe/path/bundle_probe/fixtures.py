@@ -11,6 +11,7 @@ from importlib.util import find_spec
 
 import pytest
 
+from . import test_bundle
 from .text import Seeds, test_id
 
 
@@ -48,6 +49,7 @@ class NumpyFixtures:
 def register(manager, root_seed, told=False):
     """Register the fixtures, those for numpy where numpy is."""
     manager.register(Fixtures(root_seed, told), "bundle_probe_fixtures")
+    test_bundle.register(manager, root_seed)
     if _is_there("numpy"):
         manager.register(NumpyFixtures(), "bundle_probe_numpy_fixtures")
 

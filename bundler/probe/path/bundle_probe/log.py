@@ -83,6 +83,10 @@ class Log:
         """Microseconds since the start of the run."""
         return (self._now() - self._t0_ns) // 1000
 
+    def at_ns(self, us):
+        """Return the time of the monotonic clock at that many microseconds since the start."""
+        return self._t0_ns + us * 1000
+
     def is_ours(self):
         """Whether this is the process that began to record: a forked child writes nothing."""
         return self._getpid() == self._pid

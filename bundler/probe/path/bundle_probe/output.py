@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from binascii import b2a_base64
 
-from .text import quote
+from .text import SECRETS, as_json
 
 CHUNK_BYTES = 128 * 1024
 """JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
@@ -20,15 +20,17 @@ def place(title, when):
     return title, when
 
 
-def pieces(content, room):
+def pieces(content, room, _secrets=SECRETS):
     """Yield (JSON of `text` or `base64`, bytes omitted before) of at most `room` bytes, in chunks.
 
-    Where there is more, its head and its tail are kept.
+    Where there is more, its head and its tail are kept. It is masked first: a secret across the
+    border of two chunks, or at the cut, is one secret.
     """
     try:
         raw, is_text = content.encode("utf-8"), True
     except UnicodeEncodeError:
         raw, is_text = content.encode("utf-8", "surrogatepass"), False
+    raw = _secrets.masker.mask(raw, cut=False)
     omitted = max(0, len(raw) - room)
     if not omitted:
         yield from _chunks(raw, is_text, 0)
@@ -80,5 +82,5 @@ def _boundary(raw, index, is_text):
 
 def _field(raw, is_text, _base64=b2a_base64):
     if is_text:
-        return f'"text":{quote(raw.decode("utf-8"))}'
+        return f'"text":{as_json(raw.decode("utf-8"))}'
     return f'"base64":"{_base64(raw, newline=False).decode("ascii")}"'

@@ -13,9 +13,11 @@ CHUNK_BYTES = 256 * 1024
 class Recorder:
     """Writes the events of one session from one process."""
 
-    def __init__(self, settings, rootdir):
+    def __init__(self, settings, config):
+        rootdir, self._argv = str(config.rootpath), config.invocation_params.args
         self.log = Log(settings.log, settings.t0_ns)
         self.settings = settings
+        self.learn_secrets()
         self.session = settings.session or os.urandom(4).hex()
         self.worker = settings.worker
         self.seeds = text.Seeds(settings.root_seed)
@@ -24,6 +26,11 @@ class Recorder:
         self._rootdir = os.path.join(rootdir, "")
         self._seed_field = f',"seed":{settings.root_seed}'
         self._separator = os.sep
+
+    def learn_secrets(self):
+        """Mask what is secret in the environment as it is by now."""
+        if self.settings.redact:
+            text.SECRETS.learn(dict(os.environ), [text.shown(one) for one in self._argv])
 
     def event(self, event, category, message, data, level="INFO", test_id=None):
         """Write one event, of the run or, with a test id, about a test. Raises OSError."""
@@ -51,7 +58,7 @@ class Recorder:
 
     def collected(self, kind, ids, **more):
         """Write TestsCollected in chunks; `kind` is `selected` or `deselected`."""
-        for chunk in _chunks([text.quote(text.test_id(one)) for one in ids]):
+        for chunk in _chunks([text.as_json(text.test_id(one)) for one in ids]):
             rest = "".join(f',"{name}":{text.quote(value)}' for name, value in more.items())
             data = f'{{"session":"{self.session}","{kind}":[{",".join(chunk)}]{rest}}}'
             self.event("TestsCollected", "run", f"{len(chunk)} {kind}", data)

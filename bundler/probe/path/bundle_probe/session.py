@@ -7,15 +7,16 @@ import sys
 
 import pytest
 
-from . import failures, packages, seeding, selection, workers
+from . import failures, masking, packages, seeding, selection, workers
 from .collection import WORDS, Collection
 from .log import guarded
 from .recorder import Recorder
 from .seeding import DEFAULT
 from .settings import parse
-from .text import clip, shown, test_id
+from .text import SECRETS, clip, shown, test_id
 
 HASH_PROBE = "bundle_probe"
+REFUSAL = pytest.UsageError
 _WARNINGS = 5000
 
 
@@ -24,9 +25,9 @@ def begin(config, told):
     try:
         settings = parse(told)
     except ValueError as error:
-        os.write(2, f"bundle: not recording: {error}\n".encode("utf-8", "backslashreplace"))
+        say_not_recording(error)
         return
-    recorder = Recorder(settings, str(config.rootpath))
+    recorder = Recorder(settings, config)
     session = Session(recorder, config)
     if settings.selection is not None:
         chosen = selection.Selection(settings.selection, session.deselecting)
@@ -37,6 +38,14 @@ def begin(config, told):
         seeding.seed_other_plugins(config, settings.root_seed)
     recorder.log.open_or_disarm()
     config.pluginmanager.register(session, "bundle_probe_session")
+
+
+def say_not_recording(error):
+    """Say on the standard error that the process was started with why nothing is recorded."""
+    try:
+        os.write(2, f"bundle: not recording: {error}\n".encode("utf-8", "backslashreplace"))
+    except OSError:
+        pass  # nobody listens
 
 
 class Session(Collection):
@@ -83,6 +92,7 @@ class Session(Collection):
     @guarded
     def pytest_collection_finish(self, session):
         """Write which tests will run and which will not, in order."""
+        self._recorder.learn_secrets()
         self.write_deselected()
         self._recorder.collected("selected", [item.nodeid for item in session.items])
 
@@ -171,7 +181,7 @@ def _description(config, recorder, leads):
         "python": f"{version.major}.{version.minor}.{version.micro}",
         "executable": sys.executable or "",
         "rootdir": str(config.rootpath),
-        "args": [clip(shown(one), WORDS) for one in config.invocation_params.args],
+        "args": [clip(one, WORDS) for one in _args(config, recorder)],
         "capture": shown(getattr(option, "capture", "")),
         "plugins": packages.plugins(config.pluginmanager),
         "packages": packages.installed(sys.path),
@@ -181,6 +191,11 @@ def _description(config, recorder, leads):
         data["workers"] = len(option.tx)
     data.update(_of_plugins(config))
     return data
+
+
+def _args(config, recorder):
+    args = [shown(one) for one in config.invocation_params.args]
+    return masking.redact_argv(map(SECRETS.masker.text, args)) if recorder.settings.redact else args
 
 
 def _of_plugins(config):

@@ -3,7 +3,8 @@
 BUNDLE_PROBE is JSON: `v` (1), `run_id`, `directory`, `log` (absolute path of events.ndjson),
 `t0_ns` (the monotonic clock at the start of the run), `seed_hex` (the root seed), `path` (what was
 put on PYTHONPATH), `output_limit` (bytes a stream of a test), `selection` (a file, or null),
-`impose` (whether every test is seeded), `watch_entropy` (whether it is noted what no seed reaches).
+`impose` (whether every test is seeded), `watch_entropy` (whether it is noted what no seed reaches),
+`redact` (false where secrets are not masked).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Settings:
     selection: str | None
     impose: bool = False
     watch_entropy: bool = False
+    redact: bool = True
     session: str | None = None
     token: str | None = None
     worker: str | None = None
@@ -46,6 +48,7 @@ def parse(told) -> Settings:
             selection=document.get("selection"),
             impose=document.get("impose") is True,
             watch_entropy=document.get("watch_entropy") is True,
+            redact=document.get("redact") is not False,
             session=document.get("session"),
             token=document.get("token"),
             worker=document.get("worker"),

@@ -1,8 +1,9 @@
-"""Text on its way into the log: JSON, cutting, test ids, seeds.
+"""Text on its way into the log: masking, JSON, cutting, test ids, seeds.
 
-The log is ASCII JSON. A lone surrogate has no place in JSON: it becomes a visible `\\udc80`, except
-in output, which goes as base64 where it is not Unicode. Nothing here looks at a global that a test
-may have patched.
+Whatever becomes JSON is masked here (`masking/`), and what is cut is masked before, so that no part
+of a secret is left at the cut. The log is ASCII JSON. A lone surrogate has no place in JSON: it
+becomes a visible `\\udc80`, except in output, which goes as base64 where it is not Unicode. Nothing
+here looks at a global that a test may have patched.
 """
 
 from __future__ import annotations
@@ -10,19 +11,44 @@ from __future__ import annotations
 import hashlib
 from json.encoder import encode_basestring_ascii
 
+from . import masking
+
 ID_CHARACTERS = 10_000
 CUT = "\n[… {} bytes cut …]\n"
 
 
-def quote(text, _quote=encode_basestring_ascii):
-    """Return text as JSON."""
+class Secrets:
+    """What is masked in this process; an object, because tests patch the globals of modules."""
+
+    def __init__(self):
+        self.masker = masking.OFF
+        self.ids = {}
+
+    def learn(self, environment, argv):
+        """Mask the secrets of an environment and of a command from now on, if they are new."""
+        secrets = masking.secrets_of(environment, argv)
+        if self.masker is masking.OFF or secrets != self.masker.secrets:
+            self.masker = masking.Masker(secrets)
+            self.ids = {}
+
+
+SECRETS = Secrets()
+
+
+def quote(text, _secrets=SECRETS):
+    """Return text as JSON, masked."""
+    return as_json(_secrets.masker.text(text))
+
+
+def as_json(text, _quote=encode_basestring_ascii):
+    """Return text that is masked by now as JSON."""
     return _quote(text if text.isascii() else unicode_only(text))
 
 
-def encode(value, _quote=encode_basestring_ascii):
-    """Return a value of str, int, bool, None, list, tuple and dict as JSON."""
+def encode(value):
+    """Return a value of str, int, bool, None, list, tuple and dict as JSON, masked."""
     if isinstance(value, str):
-        return _quote(value if value.isascii() else unicode_only(value))
+        return quote(value)
     if value is None:
         return "null"
     if value is True:
@@ -55,10 +81,11 @@ def shown(value):
         return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
-def clip(text, limit):
+def clip(text, limit, _secrets=SECRETS):
     """Return text of at most about `limit` bytes, its middle cut, saying how much is gone."""
     if len(text) * 6 <= limit:  # a lone surrogate becomes six bytes
         return text
+    text = _secrets.masker.text(text)
     raw = text.encode("utf-8", "backslashreplace")
     if len(raw) <= limit:
         return text
@@ -68,12 +95,20 @@ def clip(text, limit):
     return head + CUT.format(len(raw) - 2 * half) + tail
 
 
-def test_id(node_id, _sha256=hashlib.sha256):
+def test_id(node_id, _secrets=SECRETS):
     """Return the id under which a test is recorded: pytest's own, unless JSON cannot hold it.
 
-    One of more than 10,000 characters is cut, so that a line stays under 1 MiB; a digest keeps it
-    apart from the others.
+    A secret in it (a parameter) is masked; tests whose ids are the same by that share the id. One
+    of more than 10,000 characters is cut, so that a line stays under 1 MiB; a digest keeps it apart
+    from the others.
     """
+    known = _secrets.ids.get(node_id)
+    if known is None:
+        known = _secrets.ids[node_id] = _short_id(_secrets.masker.text(node_id))
+    return known
+
+
+def _short_id(node_id, _sha256=hashlib.sha256):
     if not node_id.isascii():
         node_id = unicode_only(node_id)
     if len(node_id) <= ID_CHARACTERS:

@@ -53,6 +53,7 @@ class Controller:
                 "selection": settings.selection,
                 "impose": settings.impose,
                 "watch_entropy": settings.watch_entropy,
+                "redact": settings.redact,
                 "session": self._recorder.session,
                 "token": self._token,
                 "worker": node.workerinput["workerid"],
@@ -110,7 +111,7 @@ class Controller:
 def begin(config, handed):
     """Register what records the tests of a worker, and obey the selection."""
     settings = parse(handed)
-    recorder = Recorder(settings, str(config.rootpath))
+    recorder = Recorder(settings, config)
     worker = FirstWorker(recorder) if settings.worker == "gw0" else Worker(recorder)
     manager = config.pluginmanager
     if settings.selection is not None:

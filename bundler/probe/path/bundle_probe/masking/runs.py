@@ -1,0 +1,41 @@
+"""Where text holds what reads like a token: many letters, digits, `_` or `-` in a row.
+
+Ordinary text has few of those, whatever it is about, and finding them costs little. Every token of
+a known service holds one of twenty, and so does nearly every other secret of some length.
+"""
+
+from __future__ import annotations
+
+import re
+
+LENGTH = 20
+SHORTEST = 15
+"""Addresses (`0x7f1a9c0f7890`) are shorter, and some texts are full of them."""
+
+CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+_ONE = re.compile(rb"[A-Za-z0-9_-]{%d,}" % SHORTEST)
+
+_CLASSES = bytes(120 if byte in CHARACTERS else 32 for byte in range(256))
+
+
+def find(data, length=LENGTH):
+    """Return (begin, end) of every row of so many, in order."""
+    if len(data) < length:
+        return []
+    whole = b"x" * length
+    classes = data.translate(_CLASSES)
+    found = []
+    begin = classes.find(whole)
+    while begin >= 0:
+        end = classes.find(b" ", begin)
+        if end < 0:
+            end = len(data)
+        found.append((begin, end))
+        begin = classes.find(whole, end)
+    return found
+
+
+def longest(data):
+    """Return (begin, end) of the longest row in some bytes, or None where all are short."""
+    spans = [match.span() for match in _ONE.finditer(data)]
+    return max(spans, key=lambda span: span[1] - span[0], default=None)

@@ -27,6 +27,9 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
     # what it is,     how it looks,                                                instead
     ("escapes",       r"\x1b\[[0-9;?]{0,32}[ -/]?[@-~]",                           ""),
     ("uuid",          rf"\b{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b",       "<uuid>"),
+    # pytest shows the head and the tail of a long value, and may cut an identifier in two
+    ("half a uuid",   rf"(?<=\.\.\.){_HEX}{{0,8}}-(?:{_HEX}{{4}}-){{0,3}}{_HEX}{{12}}\b", "<uuid>"),
+    ("its last part", rf"(?<=\.\.\.){_HEX}{{1,12}}(?=[/\\])",                      "<uuid>"),
     ("address",       rf"\bat 0x{_HEX}{{4,16}}\b|\b0x{_HEX}{{9,16}}\b",            "<address>"),
     ("digest",        r"\b(?=\d{0,63}[a-f])(?=[a-f]{0,63}\d)[0-9a-f]{16,64}\b",    "<digest>"),
     ("moment",        rf"\b{_MOMENT}",                                             "<time>"),

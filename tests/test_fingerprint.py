@@ -18,6 +18,8 @@ SAME = [
         "no row 5D2C7F2A-9d1b-4E5A-8a3c-2b1d0c9f8e7d",
         "no row <uuid>",
     ),
+    ("'/a...f-1dc76f02a19a'", "'/a...6-93a4b9f32bc0'", "'/a...<uuid>'"),
+    ("'/a...02a19a/x'", "'/a...9f32bc0/x'", "'/a...<uuid>/x'"),
     (
         "<object object at 0x7f8519661c60>",
         "<object object at 0x55adde56>",

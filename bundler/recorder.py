@@ -355,9 +355,11 @@ class Recorder:
         """Mask what the tests left; where something packed holds a secret, say so."""
         if not self.request.redact:
             return
+        live, ours = self.live, self._ours
+        if not names and next(files_below(live.directory, ours), None) is None:
+            return
         from bundler.scanning import is_packed, scan
 
-        live, ours = self.live, self._ours
         counts = mask_files(live.directory, live.masker, ours)
         counts += Counter(name=names)
         left = [

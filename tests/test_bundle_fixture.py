@@ -18,7 +18,7 @@ from bundler.schema import validator
 from bundler.testing import NdjsonEvent, ReproManifest, TestSummary, read_events
 from bundler.verification import verify
 
-PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:bundle")
 
 SUITE = """
 import asyncio, logging, os, sys, threading, time
@@ -406,7 +406,7 @@ def test_pytest_bundle_records_it_too(tmp_path: Path) -> None:
         "    bundle.log('X')\n"
         "    with TestHarness(TestContext(test_id='inner', seed=1)) as inner: inner.log('Y')\n",
     )
-    ended = here.run([*PYTEST, "-p", "bundler.pytest_plugin", "--bundle"])
+    ended = here.run([*PYTEST, *PLUGIN, "--bundle"])
     run = Run(here.latest(), ended.code, ended.stdout, ended.stderr)
     assert run.kinds("x") == ["X"]
     assert "tests/inner/0000000000000001/events.ndjson" in run.recording.files

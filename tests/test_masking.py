@@ -223,6 +223,11 @@ def test_a_chunk_in_base64_is_opened_masked_and_closed(masker: Masker) -> None:
     assert base64.b64decode(json.loads(line)["data"]["base64"]) == b"\xff" + MARK
 
 
+def test_a_value_that_is_no_text_cannot_break_a_text() -> None:
+    value = (b"\xa9" + "é".encode() * 8 + b"\xc3").decode("utf-8", "surrogateescape")
+    assert "***$API_TOKEN***" in masker_of({"API_TOKEN": value}).text("é" * 10)
+
+
 def test_a_binary_file_keeps_its_size(masker: Masker) -> None:
     masked = masker.mask(b"\0\1" + SECRET.encode() + b"\2", same_size=True)
     assert masked == b"\0\1" + b"*" * len(SECRET) + b"\2"

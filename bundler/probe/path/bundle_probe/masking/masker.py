@@ -64,7 +64,12 @@ class Masker:
             return text
         raw = text.encode("utf-8", "surrogatepass")
         masked = self.mask(raw)
-        return text if masked is raw else masked.decode("utf-8", "surrogatepass")
+        if masked is raw:
+            return text
+        try:
+            return masked.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:  # a secret that is no text ended inside a character
+            return masked.decode("utf-8", "replace")
 
     def value(self, value):
         """Return a value of JSON with its texts masked, names too; a chunk in base64 is opened."""

@@ -253,3 +253,11 @@ def test_where_there_was_no_time_for_every_rung_nothing_is_called_not_reproduced
     assert told.code == 2, told.stderr
     assert told.stdout.startswith("COULD NOT RUN")
     assert "no failure in 1 execution, and no time for the others" in told.stdout
+
+
+def test_a_run_of_another_runner_is_no_run_of_pytest(here: Place) -> None:
+    here.bundle("run", "--", "sh", "-c", "exit 3")
+    ended = here.bundle("repro")
+    assert ended.code == 2
+    assert "is a plain command; repro executes tests of pytest" in ended.stderr
+    assert "hint: Run `bundle rerun " in ended.stderr

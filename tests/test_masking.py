@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import itertools
 import json
 import random
 import re
 import string
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundler import probe
 from bundler.redaction import OFF, Masker, counted, masker_of
 
 SECRET = "kX7-canary_9QzR4mW2"
@@ -228,6 +233,13 @@ def test_a_value_that_is_no_text_cannot_break_a_text() -> None:
     assert "***$API_TOKEN***" in masker_of({"API_TOKEN": value}).text("é" * 10)
 
 
+def test_whatever_a_value_is_made_of_it_can_be_a_secret() -> None:
+    for value in ("\ud800" * 9, "\udc80\ud83e" * 5, "\0" * 9, "\n" * 20, " " * 20, "'\"\\" * 9):
+        masker = masker_of({"API_TOKEN": value}, ["tool", f"--token={value}"])
+        masker.text(f"<{value}> ... {value[:7]}...")
+        masker.mask(b"...")
+
+
 def test_a_binary_file_keeps_its_size(masker: Masker) -> None:
     masked = masker.mask(b"\0\1" + SECRET.encode() + b"\2", same_size=True)
     assert masked == b"\0\1" + b"*" * len(SECRET) + b"\2"
@@ -307,3 +319,25 @@ def test_however_many_values_there_are_each_is_found_at_every_place(count: int) 
     for value in values.values():
         before = "".join(chance.choices(string.ascii_lowercase + "   ", k=chance.randint(0, 40)))
         assert value.encode() not in masker.mask(f"{before}{value}{before}".encode())
+
+
+def test_where_secrets_cannot_be_masked_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe.load()
+    recorder: Any = importlib.import_module("bundle_probe.recorder")
+    settings: Any = importlib.import_module("bundle_probe.settings")
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("no masking")
+
+    monkeypatch.setattr(recorder.text.SECRETS, "learn", refuse)
+    log = tmp_path / "events.ndjson"
+    log.touch()
+    told = settings.Settings(str(log), 0, 7, 1000, None)
+    config = SimpleNamespace(rootpath=tmp_path, invocation_params=SimpleNamespace(args=()))
+    one = recorder.Recorder(told, config)
+    one.log.open_or_disarm()
+    one.event("Warning", "log", "words", {})
+    assert one.log.problem == "RuntimeError: no masking"
+    assert log.read_bytes() == b""

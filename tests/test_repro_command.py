@@ -247,9 +247,25 @@ def test_ctrl_c_ends_it_with_what_is_known_and_leaves_nothing_behind(here: Place
 def test_where_there_was_no_time_for_every_rung_nothing_is_called_not_reproduced(
     here: Place,
 ) -> None:
-    suite = "import time\nLIST = []\ndef test_polluter(): time.sleep(4); LIST.append(1)\n"
-    recorded(here, suite + "def test_victim(): assert not LIST\n")
-    told = here.bundle("repro", "--budget", "5")
+    suite = """
+import os, time
+LIST = []
+def test_polluter():
+    time.sleep(60 if os.path.exists("slow") else 0)
+    LIST.append(1)
+def test_victim(): assert not LIST
+"""
+    recorded(here, suite)
+    here.file("slow", "")
+    told = here.bundle("repro", "--budget", "8")
     assert told.code == 2, told.stderr
     assert told.stdout.startswith("COULD NOT RUN")
     assert "no failure in 1 execution, and no time for the others" in told.stdout
+
+
+def test_a_run_of_another_runner_is_no_run_of_pytest(here: Place) -> None:
+    here.bundle("run", "--", "sh", "-c", "exit 3")
+    ended = here.bundle("repro")
+    assert ended.code == 2
+    assert "is a plain command; repro executes tests of pytest" in ended.stderr
+    assert "hint: Run `bundle rerun " in ended.stderr

@@ -359,7 +359,7 @@ def test_the_profile_of_hypothesis_is_recorded_and_its_blob_is_found(shop: Works
     recording = Recording(a_manifest(), {}, log, {}, "memory")
     write(shop.place / "bundle", recording)
     [manifest] = (shop.place / "bundle").glob("tests/*/*/manifest.json")
-    blob = json.loads(manifest.read_bytes())["replay_metadata"]["reproduce_failure"]
+    blob = json.loads(manifest.read_bytes())["execution"]["reproduce_failure"]
     assert re.fullmatch(r"@reproduce_failure\('[0-9.]+', b'[\w+/=]+'\)", blob)
 
 

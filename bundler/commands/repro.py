@@ -25,7 +25,8 @@ from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines
 from bundler.reproduction import Bench, Kit, reproduce
 from bundler.rerunning import how_to_start
-from bundler.results import Verdict
+from bundler.results import COMMAND_RUNNER, Verdict
+from bundler.runners import called
 from bundler.sighting import Original, originals
 from bundler.store import Store, open_recording, open_store
 from bundler.terminal import Ui
@@ -77,6 +78,7 @@ def command(
     failures = _failures(parent, test)
     if not failures:
         return _nothing_failed(ui, parent, as_json)
+    _must_be_of_pytest(parent)
     configuration = load(store.project, os.environ)
     start = how_to_start(parent, store, os.environ, configured=configuration.command)
     taken = taken_over(environment_of(parent), os.environ)
@@ -125,6 +127,23 @@ def _carry_out(bench: Bench, failures: list[Original], budget: float, repeat: in
     sources = [one for original in failures for one in file_difference(bench, original)]
     different = environment_differences(bench, failures, list(dict.fromkeys(sources)))
     return Report(bench, concluded, different)
+
+
+def _must_be_of_pytest(parent: Recording) -> None:
+    """Refuse a run of which another runner told: only pytest can be asked for an order and a state.
+
+    A report whose runner nobody knows may be pytest's.
+    """
+    told = {str(session.info.get("runner")) for session in parent.results.sessions}
+    others = [name for name in told if name == COMMAND_RUNNER or called(name) is not None]
+    if "pytest" in told or not others:
+        return
+    short = parent.manifest.run_id[:8]
+    what = "a plain command" if others == [COMMAND_RUNNER] else f"run by {' and '.join(others)}"
+    raise UsageError(
+        f"run {short} is {what}; repro executes tests of pytest",
+        hint=f"Run `bundle rerun {short}`: it runs what did not pass, under the same seed.",
+    )
 
 
 def _named(store: Store, run: str | None, test: str | None) -> tuple[Recording, str | None]:

@@ -33,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bundler.runners.process.exit_status import Exit, exit_like, shell_code
+from bundler.runners.process.locale_coercion import undone
 
 __all__ = ["Exit", "exit_like", "run", "shell_code"]
 
@@ -73,7 +74,7 @@ def run(
         start = run_with_poll
     return start(
         argv,
-        env=env,
+        env=undone(env),
         cwd=cwd,
         on_output=on_output,
         on_idle=on_idle,

@@ -28,9 +28,12 @@ class Recorder:
         self._separator = os.sep
 
     def learn_secrets(self):
-        """Mask what is secret in the environment as it is by now."""
-        if self.settings.redact:
-            text.SECRETS.learn(dict(os.environ), [text.shown(one) for one in self._argv])
+        """Mask what is secret in the environment as it is by now; else write nothing at all."""
+        try:
+            if self.settings.redact:
+                text.SECRETS.learn(dict(os.environ), [text.shown(one) for one in self._argv])
+        except Exception as error:
+            self.log.disarm(error)
 
     def event(self, event, category, message, data, level="INFO", test_id=None):
         """Write one event, of the run or, with a test id, about a test. Raises OSError."""

@@ -81,14 +81,22 @@ def shown_forms(value):
     """Return a value as a test runner shows it: as it is, and as its repr."""
     texts = [piece.decode("utf-8", "surrogateescape") for piece in _pieces(value)]
     shown = {form for text in texts for form in (text, _python(text), _python(text, "'"))}
-    return {form.encode("utf-8", "surrogateescape") for form in shown}
+    return set(map(_encoded, shown))
 
 
 def _pieces(value):
     """Return the parts of a value that are secrets, each by itself, as bytes."""
     lines = (line.strip() for line in value.splitlines())
     parts = (line[at : at + LONGEST] for line in lines for at in range(0, len(line), LONGEST))
-    return [part.encode("utf-8", "surrogateescape") for part in parts if len(part) >= SHORTEST]
+    return [_encoded(part) for part in parts if len(part) >= SHORTEST]
+
+
+def _encoded(text):
+    """Return the bytes of a text of the system; of any other, what `surrogatepass` makes of it."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _is_address(name, value):
@@ -111,7 +119,7 @@ def _written(raw):
     texts.update([html.escape(text), html.escape(text, quote=False), repr(raw)[2:-1]])
     urls = {quote(raw, safe=""), quote(raw, safe="/"), quote_plus(raw)}
     texts.update(urls, [re.sub("%..", lambda escape: escape[0].lower(), one) for one in urls])
-    yield from (one.encode("utf-8", "surrogateescape") for one in texts)
+    yield from map(_encoded, texts)
 
 
 def _in_base64(raw):

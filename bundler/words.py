@@ -6,7 +6,6 @@ It is loaded when there are words to take apart: the parser is half of what a sh
 from __future__ import annotations
 
 import importlib
-import itertools
 from typing import Annotated, Any
 
 import typer
@@ -130,7 +129,10 @@ def _limits_first(words: list[str]) -> list[str]:
     rest = iter(words[:end])
     for word in rest:
         if word == "--limit":
-            limits += [word, *itertools.islice(rest, 1)]
+            value = next(rest, None)
+            if value is None:
+                raise UsageError("--limit has no value", hint="Write it as `--limit NAME=VALUE`.")
+            limits += [word, value]
         else:
             (limits if word.startswith("--limit=") else others).append(word)
     return limits + others + words[end:]

@@ -272,6 +272,8 @@ def test_the_limit_of_a_command_that_is_run_is_its_own(said: Bundle, tmp_path: P
     assert said("run", sys.executable, "-c", script, "--limit=x").code == 0
     assert (tmp_path / "--limit=x").exists()
     assert said("replay", "--limit", "no_such=1").code == 2
+    answer = said("replay", "--limit")
+    assert (answer.code, answer.error) == (2, "error: --limit has no value")
 
 
 # Places that refuse

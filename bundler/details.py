@@ -35,7 +35,7 @@ from bundler.escapes import one_line
 from bundler.events import text_fields
 from bundler.look import Look, Style
 from bundler.manifest import RunManifest
-from bundler.own_events import AttemptKey
+from bundler.own_events import AttemptKey, Attempts
 from bundler.recording import Recording, file_size
 from bundler.results import Attempt, Results, Session, TestResult
 from bundler.seeds import show_seed
@@ -113,8 +113,13 @@ def redaction_words(manifest: RunManifest) -> str:
     return one_line((words or "nothing had to be masked") + left)
 
 
-def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterator[str]:
-    """Yield everything about one test: where it stood, and every attempt with its output."""
+def lines_of_test(
+    recording: Recording, test: TestResult, look: Look, attempts: Attempts | None = None
+) -> Iterator[str]:
+    """Yield everything about one test: where it stood, and every attempt with its output.
+
+    `attempts` is shared by the tests of one id, as in `bundler.story`.
+    """
     from bundler.story import told_by
 
     widest = max((len(attempt.worker or "") for attempt in test.attempts), default=0)
@@ -127,7 +132,7 @@ def lines_of_test(recording: Recording, test: TestResult, look: Look) -> Iterato
         for session in recording.results.sessions
         if session.id == test.session
     )
-    told = told_by(recording, test)
+    told = told_by(recording, test, attempts)
     for label, text in _told_facts(recording, told):
         yield layout.labelled(label, text)
     yield layout.rule()
@@ -243,12 +248,14 @@ def neighbours(results: Results, test: TestResult) -> tuple[TestResult | None, T
     return (row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None)
 
 
-def document_of_test(recording: Recording, test: TestResult) -> dict[str, Any]:
+def document_of_test(
+    recording: Recording, test: TestResult, attempts: Attempts | None = None
+) -> dict[str, Any]:
     """Return everything about one test as an object of JSON; times are microseconds."""
     from bundler.story import told_by
 
     before, after = neighbours(recording.results, test)
-    told = told_by(recording, test)
+    told = told_by(recording, test, attempts)
     return {
         "run_id": recording.manifest.run_id,
         "test_id": test.test_id,

@@ -3,6 +3,8 @@
 Two streams of events are walked side by side, once, with memory for the context alone. Compared is
 what a test did, not when or where: times, threads, process-wide names and the ids of runs and
 sessions are left out, and so is inside of texts what `bundler.fingerprint` leaves out of messages.
+What a recording notes beside the test (the states of generators, entropy that was watched, warnings
+of the probe's own) is not its course: one of two recordings may have been asked for it alone.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _IGNORED = frozenset(
     }
 )
 _MESSAGE_OF_OURS = frozenset({"TestStarted", "TestOutput", "TestFinished", "SubtestFinished"})
-_NOT_COMPARED = frozenset({"GeneratorState"})
+_NOTED_BESIDE = frozenset({"GeneratorState", "EntropyDrawn"})
+_WARNINGS_OF_OURS = frozenset({"NotSeeded", "NotRestored", "NotRecorded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +66,11 @@ def steps(events: Iterable[Event], test_id: str, attempt: int | None = None) -> 
     """
     running, number = None, 0
     for event in events:
-        if event.test_id != test_id or event.event in _NOT_COMPARED:
+        if event.test_id != test_id or event.event in _NOTED_BESIDE:
             continue
         data = _payload(event)
+        if event.event == "Warning" and data.get("warning") in _WARNINGS_OF_OURS:
+            continue
         if event.event == "TestStarted":
             running = data.get("attempt")
         if attempt is not None and running is not None and running != attempt:

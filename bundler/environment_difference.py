@@ -17,6 +17,7 @@ themselves speak of (a module that is missing, an encoding, a time limit) weighs
 | the locale, the encoding | 40 | encoding |
 | processors, memory, limits | 35 | time limits, memory, open files |
 | variables that were recorded | 30 | one of them by name |
+| what only installs packages | 20 | one of them by name |
 | the date (the time of a day is only cosmetic) | 25 | dates |
 | what is only cosmetic: releases, paths, the terminal | 5 | |
 
@@ -36,6 +37,7 @@ COSMETIC = 10
 RANDOMISING = frozenset(
     {"pytest-randomly", "pytest-random-order", "pytest-reverse", "pytest-randomize", "randomly"}
 )
+INSTALLING = frozenset({"pip", "setuptools", "wheel", "uv"})
 _HINTS: dict[str, str] = {
     "encoding": r"Unicode(?:Encode|Decode)Error|codec can't|charmap|surrogate|locale",
     "time": r"time ?zone|tzinfo|tzset|zoneinfo|\bUTC\b|\bGMT\b|daylight|strftime|hour",
@@ -205,16 +207,16 @@ def _packages(
 ) -> Iterator[Difference]:
     mine, theirs = session_of(a), session_of(b)
     for kind in ("plugins", "packages"):
-        there, here = _strings(mine.get(kind)), _strings(theirs.get(kind))
-        if not there or not here:
-            continue
+        if mine.get(kind) is None or theirs.get(kind) is None:
+            continue  # a side that is not known; an environment may well have no plugin
+        there, here = _strings(mine[kind]), _strings(theirs[kind])
         known = _strings(mine.get("plugins")).keys() | _strings(theirs.get("plugins")).keys()
         names = sorted(there.keys() | here.keys())
         different = [one for one in names if there.get(one) != here.get(one)]
         for name in different[:MOST_PACKAGES]:
             if kind == "packages" and name in known:
                 continue
-            weight = 70 if name in RANDOMISING else 55
+            weight = 70 if name in RANDOMISING else 20 if name in INSTALLING else 55
             if _names(name, failures):
                 weight += 25 if "import" in spoken else 15
             a_side, b_side = there.get(name, "absent"), here.get(name, "absent")

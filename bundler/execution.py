@@ -157,7 +157,7 @@ def _invoke(
         argv, env = runner.seeded(argv, env, request.seed)
     recording.begin_invocation(argv)
     before = recording.sessions()
-    with _inside(runner, Invocation(argv, env, request.cwd, recording.tell)) as inside:
+    with _inside(ui, runner, Invocation(argv, env, request.cwd, recording.tell)) as inside:
         ended = process.run(
             inside.argv,
             env=inside.env,
@@ -183,13 +183,18 @@ def _idle(recording: Recorder, inside: Inside) -> Callable[[], None]:
 
 
 @contextlib.contextmanager
-def _inside(runner: Runner | None, invocation: Invocation) -> Iterator[Inside]:
-    """What the runner makes of an invocation; the invocation as it is where it cannot."""
+def _inside(ui: Ui, runner: Runner | None, invocation: Invocation) -> Iterator[Inside]:
+    """What the runner makes of an invocation; the invocation as it is where it cannot.
+
+    Whatever goes wrong there, the command runs.
+    """
     with contextlib.ExitStack() as stack:
         inside = None
         if runner is not None:
-            with contextlib.suppress(OSError):
+            try:
                 inside = stack.enter_context(runner.inside(invocation))
+            except Exception as error:
+                ui.status(f"bundle: the tests are not seen: {_what_went_wrong(error)}")
         yield inside or Inside(invocation.argv, invocation.env)
 
 
@@ -197,8 +202,9 @@ def _take_in(ui: Ui, recording: Recorder, inside: Inside, before: int) -> None:
     """Take in what was not told on the way; a report of tests that told of themselves is not."""
     try:
         told = inside.recording() or ()
-    except (OSError, BundleError) as error:
-        ui.status(f"bundle: what the runner recorded cannot be read: {_reason(error)}")
+    except Exception as error:  # the command has ended, and its exit code is to be returned
+        why = _what_went_wrong(error)
+        ui.status(f"bundle: what the runner recorded cannot be read: {why}")
         return
     if told and not isinstance(told, Recording) and recording.sessions() > before:
         ui.status("bundle: the tests told of themselves; the files of JUnit XML are left out")
@@ -304,6 +310,12 @@ def _pass_through(argv: Sequence[str], cwd: Path | None, env: Mapping[str, str])
 
 def _tail(recording: Recorder) -> str:
     return recording.tail.decode("utf-8", "replace")
+
+
+def _what_went_wrong(error: Exception) -> str:
+    if isinstance(error, OSError | BundleError):
+        return _reason(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def _reason(error: OSError | BundleError) -> str:

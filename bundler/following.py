@@ -12,10 +12,11 @@ not pass is completed. What was shown of a log is then passed over by the number
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +64,6 @@ def follow(
             if not more:
                 break
         if ended:
-            yield [own for own in run.rest() if chooses(own.event)]
             return
         for _ in range(1 + int(10 * (time.monotonic() - began) / PAUSE_SECONDS)):
             sleep(0 if stopped() else PAUSE_SECONDS)
@@ -146,6 +146,7 @@ class _Run:
     tests: dict[Path, _TestLog] = field(default_factory=dict)
     spans: dict[str, list[Span]] = field(default_factory=dict)
     logging: set[str] = field(default_factory=set)
+    sealed: bool = False
 
     def __post_init__(self) -> None:
         self.log = _Tail(self.directory / bundle.LOG)
@@ -155,22 +156,23 @@ class _Run:
         # The bundles first: what the log then says of the starts of tests is never behind.
         of_tests = [(log, *log.tail.read()) for log in self._logs()]
         of_run, more = self.log.read()
-        found = self._of_run(of_run)
+        found = self._of_run(of_run or self._rest())
         for log, events, further in of_tests:
             more = more or further
             found += self._of_test(log, events)
         return sorted(found, key=lambda own: own.ts_us), more
 
-    def rest(self) -> list[OwnEvent]:
-        """Return what the log says that was not read before it was compressed."""
-        if self.log.path.exists():
-            return []
-        events = bundle.read_directory(self.directory).log.lines()
-        whole = ((decoded(line), line.content) for line in events)
-        pairs = [(event, content) for event, content in whole if isinstance(event, Event)]
-        return self._of_run(pairs[self.log.taken :])
+    def _rest(self) -> Iterator[tuple[Event, bytes]]:
+        """What the log says that was not read before it was compressed."""
+        if self.sealed or self.log.path.exists():
+            return
+        self.sealed = True
+        lines = bundle.read_directory(self.directory).log.lines()
+        whole = ((decoded(line), line.content) for line in lines)
+        pairs = ((event, content) for event, content in whole if isinstance(event, Event))
+        yield from itertools.islice(pairs, self.log.taken, None)
 
-    def _of_run(self, events: list[tuple[Event, bytes]]) -> list[OwnEvent]:
+    def _of_run(self, events: Iterable[tuple[Event, bytes]]) -> list[OwnEvent]:
         found: list[OwnEvent] = []
         for event, content in events:
             self.log.taken += 1

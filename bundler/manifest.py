@@ -4,7 +4,8 @@ Each document opens with `format {major, minor}`. Another major is refused, nami
 reads it; a newer minor is read, and what is not known here is kept when the document is rewritten.
 `schemas/*.json` describe every field; a test holds them against the types below.
 
-History: 1.0, first version. 1.1, `redaction` in the manifest.
+History: 1.0, first version. 1.1, `redaction` in the manifest; in a repro manifest `execution`, for
+which 1.0 took `replay_metadata` and `seed_lineage`: these have a shape of their own in contract v1.
 """
 
 from __future__ import annotations
@@ -166,6 +167,7 @@ class ReproManifest(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tru
     seed_hex: str | None = None
     run_id: str | None = None
     format: Format | None = None
+    execution: dict[str, Any] | None = None
 
 
 def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:

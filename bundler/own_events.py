@@ -108,6 +108,38 @@ def own_events(
     return _merged(sources)
 
 
+class Attempts:
+    """The events of one test by attempt, what the log says of it among them: ask in their order.
+
+    In a recording of another tool its occurrences may be many (one for each seed), and they follow
+    one another in the log: then one pass does for all of them.
+    """
+
+    def __init__(
+        self, recording: Recording, test_id: str, problems: list[str] | None = None
+    ) -> None:
+        self._recording, self._test_id, self._problems = recording, test_id, problems
+        self._in_a_row = not is_ours(recording)
+        self._groups = self._pass()
+
+    def of(self, key: AttemptKey) -> Iterator[OwnEvent]:
+        """Yield the events of one attempt."""
+        for _ in range(2):  # the rest of this pass, then another one
+            for found, events in self._groups:
+                if found == key:
+                    yield from events
+                    if self._in_a_row:
+                        return
+            self._groups = self._pass()
+            if not self._in_a_row:
+                return
+
+    def _pass(self) -> Iterator[tuple[AttemptKey | None, Iterator[OwnEvent]]]:
+        tests = {self._test_id}
+        events = own_events(self._recording, tests=tests, with_run=True, problems=self._problems)
+        return itertools.groupby(events, lambda own: own.attempt)
+
+
 def is_ours(recording: Recording) -> bool:
     """Whether it is a run bundle of our own, in which `tests/` has test bundles."""
     return "format" not in (recording.manifest.source or {})

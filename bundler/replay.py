@@ -30,7 +30,7 @@ from bundler.escapes import one_line
 from bundler.event_view import timeline_blocks
 from bundler.levels import Options, final_rank
 from bundler.look import Look, Style
-from bundler.own_events import own_events
+from bundler.own_events import Attempts, is_own
 from bundler.recording import Recording
 from bundler.results import RED, Attempt, CollectionProblem, Status, TestResult, Verdict
 
@@ -77,6 +77,7 @@ class _Report:
     def __init__(self, recording: Recording, options: Options, look: Look, name: str) -> None:
         self.recording, self.options, self.look, self.name = recording, options, look, name
         self.problems: list[str] = []
+        self.attempts: Attempts | None = None  # of the one test that is told
         results = recording.results
         self.counts = results.counts
         rows = (_Row(test, test.verdict) for test in results.tests)
@@ -196,11 +197,12 @@ class _Report:
         wanted = self.options.said
         if wanted is None:
             return None
-        key = (test.session, test.occurrence, attempt.number)
-        said = own_events(self.recording, wanted, tests={test.test_id}, problems=self.problems)
+        if self.attempts is None:
+            self.attempts = Attempts(self.recording, test.test_id, self.problems)
+        said = self.attempts.of((test.session, test.occurrence, attempt.number))
         return timeline_blocks(
             self.recording.outputs(attempt.output_offsets),
-            (own for own in said if own.attempt == key),
+            (own for own in said if is_own(own.event) and wanted(own.event)),
             self.layout,
             style,
             zero_us=attempt.started_us,

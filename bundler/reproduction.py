@@ -256,6 +256,9 @@ def _learn(bench: Bench, recorded: Recorded) -> bool:
     # The probe gives the seeds back, but not where the project's own configuration names one.
     other = [one for one in sorted(bench.shuffling & wanted.keys()) if here[one] != wanted[one]]
     more = ["-n0"] if info.get("workers") else []
+    if "randomly" in here and "plugins" in first and "randomly" not in wanted:
+        # It was not there: it would reseed what was set as recorded.
+        more.append("--randomly-dont-reset-seed")
     bench.more = (*more, *(f"{SEED_OPTIONS[one]}={wanted[one]}" for one in other))
     return again or bool(bench.more)
 

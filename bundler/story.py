@@ -7,6 +7,7 @@ events, with at most `MOST` phases and assertions of an attempt.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,15 @@ from typing import Any
 from bundler.bundle import member_of
 from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
-from bundler.own_events import AttemptKey, OwnEvent, folders_of, is_ours, is_own, own_events
+from bundler.own_events import (
+    AttemptKey,
+    Attempts,
+    OwnEvent,
+    folders_of,
+    is_ours,
+    is_own,
+    own_events,
+)
 from bundler.probe.writer.media_types import media_type_of
 from bundler.probe.writer.phases import PATH_SEPARATOR
 from bundler.recording import Recording
@@ -87,13 +96,16 @@ class Told:
         return self.attempts.get(attempt, Story())
 
 
-def told_by(recording: Recording, test: TestResult) -> Told:
-    """Return what a test of a recording said of itself."""
+def told_by(recording: Recording, test: TestResult, attempts: Attempts | None = None) -> Told:
+    """Return what a test of a recording said of itself.
+
+    `attempts` is shared by the tests of one id, so that they are read in one pass.
+    """
     problems: list[str] = []
     folds: dict[AttemptKey, _Fold] = {}
     attached: list[dict[str, Any]] = []
     events = 0
-    for own in own_events(recording, tests={test.test_id}, with_run=True, problems=problems):
+    for own in _events_of(recording, test, attempts, problems):
         key = own.attempt
         if key is None or key[:2] != (test.session, test.occurrence):
             continue
@@ -109,6 +121,15 @@ def told_by(recording: Recording, test: TestResult) -> Told:
         key = (test.session, test.occurrence, test.attempts[-1].number)
         stories[key] = _of_summary(summary, stories.get(key))
     return Told(events, stories, files, problems)
+
+
+def _events_of(
+    recording: Recording, test: TestResult, attempts: Attempts | None, problems: list[str]
+) -> Iterator[OwnEvent]:
+    if attempts is None or is_ours(recording):
+        return own_events(recording, tests={test.test_id}, with_run=True, problems=problems)
+    keys = [(test.session, test.occurrence, attempt.number) for attempt in test.attempts]
+    return itertools.chain.from_iterable(map(attempts.of, keys))
 
 
 def _of_summary(summary: TestSummary, folded: Story | None) -> Story:

@@ -282,18 +282,19 @@ def _manifest(
         phases_executed=_phases(_last(test)),
         failure_reason=words[:REASON_CHARACTERS] if words else None,
         adapter=run.command.runner,
-        replay_metadata=_replay_metadata(recording, test, kept),
-        seed_lineage={"root_seed_hex": show_seed(run.seed), "imposed": run.seed_imposed},
         seed_hex=show_seed(seed),
         run_id=run.run_id,
         format=Format(),
+        execution=_execution(recording, test, kept),
     )
 
 
-def _replay_metadata(recording: Recording, test: TestResult, kept: _Kept) -> dict[str, Any]:
+def _execution(recording: Recording, test: TestResult, kept: _Kept) -> dict[str, Any]:
     sessions = [one for one in recording.results.sessions if one.id == test.session]
     info = sessions[0].info if sessions else {}
     known = {
+        "root_seed_hex": show_seed(recording.manifest.seed),
+        "seed_imposed": recording.manifest.seed_imposed,
         "session": test.session,
         "occurrence": test.occurrence,
         "attempt": _last(test).number,

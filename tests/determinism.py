@@ -2,13 +2,14 @@
 
     python tests/determinism.py --python VENV/bin/python PROJECT [-- PYTEST ARGUMENTS]
 
-runs the suite of PROJECT six times and prints what differs; exits 1 if anything does:
+runs the suite of PROJECT seven times and prints what differs; exits 1 if anything does:
 
 - twice without bundler, and once recorded: the exit code, every outcome and what each test printed
   are the same (a test in which the two plain runs differ is left out, and named);
 - twice with one seed imposed: the two logs differ in nothing but times, ids of threads and of
   sessions;
-- once more with that seed, the tests in reverse order: every test has the outcome that it had.
+- once more with that seed, the tests in reverse order: every test has the outcome that it had (one
+  that has another in reverse without bundler is left out, and named).
 
 The environment needs pytest-reportlog.
 """
@@ -22,7 +23,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,10 @@ class Suite:
         base = f"--basetemp={self.scratch / 'temporary'}"
         return [self.python, "-m", "pytest", "-p", "no:cacheprovider", base, *self.arguments, *more]
 
-    def plain(self, number: int) -> tuple[int, dict[str, Told]]:
+    def plain(self, name: str, *more: str) -> tuple[int, dict[str, Told]]:
         """Run it without bundler."""
-        log = self.scratch / f"plain-{number}.jsonl"
-        ended = self._run(self.pytest(f"--report-log={log}"))
+        log = self.scratch / f"{name}.jsonl"
+        ended = self._run(self.pytest(f"--report-log={log}", *more))
         return ended, told_by_pytest(log)
 
     def recorded(self, name: str, *words: str, more: tuple[str, ...] = ()) -> tuple[int, Path]:
@@ -95,16 +96,20 @@ class Suite:
 
 @dataclass(frozen=True)
 class Compared:
-    """How many tests were compared, which differ without bundler too, and the differences."""
+    """How many tests were compared, the differences, and what differs without bundler too.
+
+    `unsteady` differ from run to run, `dependent` in reverse order.
+    """
 
     tests: int
     unsteady: list[str]
+    dependent: list[str]
     differences: list[str]
 
 
 def check(suite: Suite) -> Compared:
-    """Run the suite six times, and compare."""
-    (code, first), (again, second) = suite.plain(1), suite.plain(2)
+    """Run the suite seven times, and compare."""
+    (code, first), (again, second) = suite.plain("first"), suite.plain("second")
     unsteady = sorted(one for one in first.keys() | second.keys() if not alike(first, second, one))
     log = suite.scratch / "recorded.jsonl"
     recorded, _ = suite.recorded("recorded", more=(f"--report-log={log}",))
@@ -115,9 +120,17 @@ def check(suite: Suite) -> Compared:
     one, other = (read(suite.recorded(name, *seed)[1]) for name in ("one", "other"))
     differences += same_log(one, other)
     (suite.scratch / "reverse_tests.py").write_text(REVERSE)
-    reverse = read(suite.recorded("reverse", *seed, more=("-p", "reverse_tests"))[1])
-    differences += same_outcomes(one, reverse)
-    return Compared(len(one.results.tests), unsteady, differences)
+    in_reverse = ("-p", "reverse_tests")
+    _, plain = suite.plain("in-reverse", *in_reverse)
+    dependent = [name for name in first.keys() & plain.keys() if turned(first, plain, name)]
+    reverse = read(suite.recorded("reverse", *seed, more=in_reverse)[1])
+    differences += same_outcomes(one, reverse, {*unsteady, *dependent})
+    return Compared(len(one.results.tests), unsteady, sorted(dependent), differences)
+
+
+def turned(a: Mapping[str, Told], b: Mapping[str, Told], test_id: str) -> bool:
+    """Whether a test has another verdict in another run."""
+    return a[test_id].verdict != b[test_id].verdict
 
 
 def alike(a: Mapping[str, Told], b: Mapping[str, Told], test_id: str) -> bool:
@@ -147,11 +160,11 @@ def same_log(one: Recording, other: Recording) -> Iterator[str]:
         yield f"{len(mine)} events and {len(theirs)}"
 
 
-def same_outcomes(one: Recording, other: Recording) -> Iterator[str]:
-    """Differences of the outcomes of two runs."""
+def same_outcomes(one: Recording, other: Recording, but: Container[str] = ()) -> Iterator[str]:
+    """Differences of the outcomes of two runs, but for some tests."""
     mine, theirs = ({t.test_id: t.verdict for t in r.results.tests} for r in (one, other))
     for test_id in sorted(mine.keys() | theirs.keys()):
-        if mine.get(test_id) != theirs.get(test_id):
+        if test_id not in but and mine.get(test_id) != theirs.get(test_id):
             yield f"in reverse, {test_id}: {mine.get(test_id)}, {theirs.get(test_id)}"
 
 
@@ -199,6 +212,8 @@ def main() -> int:
         print(difference)
     for one in compared.unsteady:
         print(f"differs without bundler, too: {one}")
+    for one in compared.dependent:
+        print(f"in reverse, differs without bundler, too: {one}")
     print(f"tests: {compared.tests}, differences: {len(compared.differences)}")
     return 1 if compared.differences else 0
 

@@ -75,6 +75,13 @@ def reader(module: str) -> Target:
     return target
 
 
+def trace(data: bytes) -> object:
+    from bundler.formats.trace import read_trace
+
+    found = read_trace(data)
+    return list(found.events())
+
+
 def zip_of(data: bytes) -> object:
     from bundler.archive import open_zip
 
@@ -120,11 +127,11 @@ TARGETS: dict[str, tuple[Target, Callable[[], Iterator[bytes]]]] = {
     "sealed-log": (bundle_with("events.ndjson.zst"), sealed),
     "manifest": (bundle_with("manifest.json"), lambda: iter([MANIFEST])),
     "go-test": (reader("go_test"), lambda: fixtures("go-test")),
-    "libtest": (reader("libtest"), lambda: fixtures("libtest")),
+    "libtest": (reader("libtest_reader"), lambda: fixtures("libtest")),
     "reportlog": (reader("reportlog"), lambda: fixtures("reportlog")),
     "junit": (reader("junit_reader"), lambda: fixtures("junit")),
-    "ctrf": (reader("ctrf"), lambda: fixtures("ctrf")),
-    "trace": (reader("trace"), lambda: fixtures("asupersync")),
+    "ctrf": (reader("ctrf_reader"), lambda: fixtures("ctrf")),
+    "trace": (trace, lambda: fixtures("asupersync")),
     "nextest": (anything, lambda: fixtures("nextest")),
 }
 

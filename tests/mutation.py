@@ -43,7 +43,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "retention": ("test_retention.py", "test_pruning.py"),
     "results": ("test_results.py", "test_translation.py", "test_test_bundles.py"),
     "escapes": ("test_terminal_escapes.py", "test_terminal.py"),
-    "redaction": ("test_redaction.py",),
+    "redaction": ("test_redaction.py", "test_masking.py"),
 }
 TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,

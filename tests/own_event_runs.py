@@ -45,13 +45,17 @@ class Run:
         )
 
     @contextmanager
-    def test(self, test_id: str, *, outcome: str = "passed", **key: Any) -> Iterator[TestHarness]:
-        """A test with a bundle of its own."""
+    def test(
+        self, test_id: str, *, outcome: str = "passed", prints: str = "", **key: Any
+    ) -> Iterator[TestHarness]:
+        """A test with a bundle of its own; what it prints is handed over when it is over."""
         self.say("TestStarted", test_id, order=0, **key)
         context = TestContext(test_id=test_id, seed=SEED, subsystem="sched")
         harness = TestHarness(context, base=self.directory / "tests")
         yield harness
         harness.finish(passed=outcome == "passed")
+        if prints:
+            self.printed(test_id, prints, **key)
         failures = [{"phase": "call", "message": "no leak"}] if outcome != "passed" else []
         self.say("TestFinished", test_id, outcome=outcome, failures=failures, call_us=1, **key)
 
@@ -70,7 +74,8 @@ def a_run(directory: Path) -> Path:
     """Two tests: one leaks, and each logs phases, checks, events and traces."""
     run = Run(directory, [X, DRAIN])
     for test_id, drained in ((X, False), (DRAIN, True)):
-        with run.test(test_id, outcome="passed" if drained else "failed") as harness:
+        outcome = "passed" if drained else "failed"
+        with run.test(test_id, outcome=outcome, prints="hello\nworld\n") as harness:
             run.printed(test_id, "out of setup\n", "setup")
             with harness.phase("setup"):
                 harness.log("TaskSpawn", "worker started", category="task", task_id=3)
@@ -83,5 +88,4 @@ def a_run(directory: Path) -> Path:
             harness.attach(b"...", "Frame 1.png")
             harness.trace("whole").write_bytes(traces()[WHOLE])
             harness.trace("cut").write_bytes(traces()[CUT])
-            run.printed(test_id, "hello\nworld\n")
     return run.end("failed")

@@ -428,3 +428,17 @@ def test_a_message_opens_with_where_it_is(tmp_path: Path) -> None:
     wrapped = build(Made("y.zip", build(Made("z.zip", build(Made("a"))))))
     with pytest.raises(HostileRecording, match=r"^x.zip: 'y.zip': 'z.zip' is an archive nested"):
         open_zip(wrapped, where="x.zip")
+
+
+def test_what_is_refused_in_a_member_is_told_in_full(tmp_path: Path) -> None:
+    limits = Limits(whole_bytes=3)
+    with open_zip(build(Made("a", b"long")), where="x.zip", limits=limits) as members:
+        with pytest.raises(HostileRecording) as caught:
+            members["a"]
+        whole = "x.zip: 'a', read into memory as a whole: over the limit whole_bytes=3"
+        assert caught.value.message == whole
+    nested = build(Made("in.zip", build(Made("../a"))), Made("beside"))
+    with open_zip(nested, where="x.zip") as members:
+        with pytest.raises(HostileRecording, match=r"^x\.zip: 'in\.zip': "):
+            members.nested("in.zip")
+        assert members.where == "x.zip"

@@ -150,8 +150,11 @@ def test_a_report_of_nextest_is_rerun_by_a_filter_of_exact_names(weather: Place)
 # What is read, line by line
 
 
-def read(*lines: str | tuple[str, str], artifacts: Sequence[dict[str, Any]] = ()) -> Results:
-    """Read lines of stdout, and others as (stream, line)."""
+Said = str | tuple[str, str] | dict[str, Any]
+
+
+def read(*lines: Said, artifacts: Sequence[dict[str, Any]] = ()) -> Results:
+    """Read lines of stdout, others as (stream, line), and artifacts."""
     told: list[Event] = []
     output = CargoOutput(
         Translation(io.BytesIO(), where="memory", format="cargo", tell=told.append), "cargo test"
@@ -159,6 +162,9 @@ def read(*lines: str | tuple[str, str], artifacts: Sequence[dict[str, Any]] = ()
     for one in artifacts:
         output.artifact(one)
     for line in lines:
+        if isinstance(line, dict):
+            output.artifact(line)
+            continue
         stream, text = ("stdout", line) if isinstance(line, str) else line
         output.note(stream, text.encode())
     output.end()
@@ -190,10 +196,14 @@ BLOCK = ("running 1 test", "test x ... ok", "test result: ok. 1 passed; 0 failed
 def test_the_kth_binary_that_runs_is_the_kth_that_was_announced() -> None:
     both = [artifact("a"), artifact("b")]
     ahead = read(running("a"), running("b"), *BLOCK, *BLOCK, artifacts=both)
-    behind = read(*BLOCK, running("a"), *BLOCK, running("b"), artifacts=both)
+    behind = read(*BLOCK, *BLOCK, running("a"), running("b"), artifacts=both)
     assert (
         verdicts(ahead) == verdicts(behind) == {"weather::a x": "passed", "weather::b x": "passed"}
     )
+
+
+def test_a_binary_may_be_announced_before_cargo_tells_which_it_is() -> None:
+    assert verdicts(read(running("a"), artifact("a"), *BLOCK)) == {"weather::a x": "passed"}
 
 
 def test_in_one_stream_a_binary_that_says_nothing_is_one_test() -> None:

@@ -142,6 +142,25 @@ def test_what_the_failure_speaks_of_stands_first(failure: str, first: str) -> No
     assert whats(there, here, failure)[0] == first
 
 
+def test_a_plugin_is_a_difference_also_where_the_other_side_has_none_at_all() -> None:
+    def with_plugins(**plugins: str) -> dict[str, object]:
+        return {"sessions": [{"python": "3.11.7", "plugins": plugins, "packages": plugins}]}
+
+    none, one = with_plugins(), with_plugins(**{"pytest-randomly": "5.1.0"})
+    for a, b in ((none, one), (one, none)):
+        [found] = differences(a, b, "")
+        assert (found.what, found.weight) == ("plugin pytest-randomly", 70)
+    assert list(differences({"sessions": [{"python": "3.11.7"}]}, one, "")) == []
+
+
+def test_an_installer_matters_less_than_what_it_installed() -> None:
+    def with_packages(**packages: str) -> dict[str, object]:
+        return {"sessions": [{"plugins": {}, "packages": packages}]}
+
+    found = differences(with_packages(pip="1", zope="1"), with_packages(pip="2", zope="2"), "")
+    assert [one.what for one in found] == ["package zope", "package pip"]
+
+
 def test_only_variables_of_a_harmless_form_are_taken_over() -> None:
     recorded = an_environment(
         variables={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from collections.abc import Iterator
 
@@ -50,6 +51,25 @@ def test_an_execution_that_ends_earlier_parts_there() -> None:
 def test_other_tests_threads_and_generator_states_are_none_of_its_course() -> None:
     left = course(own("GeneratorState", states={"random": "x"}), line("Sent", "other", n=1))
     assert first_parting(steps(left, "t"), steps(course(), "t")) is None
+
+
+def test_what_was_noted_beside_a_test_is_none_of_its_course() -> None:
+    noted = [
+        own("EntropyDrawn", source="uuid.uuid4", file="t.py", line=1),
+        own("Warning", warning="NotSeeded", message="torch could not be seeded"),
+    ]
+    assert first_parting(steps(course(*noted), "t"), steps(course(), "t")) is None
+    warned = own("Warning", warning="DeprecationWarning", message="old", line=1)
+    assert first_parting(steps(course(warned), "t"), steps(course(), "t")) is not None
+
+
+def test_threads_and_seeds_are_none_of_its_course() -> None:
+    def course_of(**envelope: object) -> list[Event]:
+        raw = json.loads(own("Sent", n=1))
+        return course((json.dumps({**raw, **envelope}) + "\n").encode())
+
+    left, right = course_of(thread_id=1, seed=1), course_of(thread_id=9, seed=2)
+    assert first_parting(steps(left, "t"), steps(right, "t")) is None
 
 
 def test_addresses_durations_and_identifiers_in_texts_are_passed_over() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import time
@@ -104,6 +105,19 @@ def test_times_are_those_of_a_replay(tmp_path: Path) -> None:
     assert seen[0].ts_us >= 2_000_000
 
 
+def test_a_run_that_was_sealed_before_the_first_look_has_its_times_too(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    following = follow(run.directory, everything, is_live=lambda _: False)
+    with run.test(DRAIN) as harness:
+        harness.log("One")
+    run.say("InLog", DRAIN)
+    run.end()
+    seen = [own for batch in following for own in batch]
+    replayed = list(own_events(bundle.read(run.directory)))
+    assert [own.line for own in seen] == [own.line for own in replayed]
+    assert len(seen) == 2
+
+
 def test_a_bundle_that_is_completed_at_the_end_is_not_shown_again(tmp_path: Path) -> None:
     run = Run(tmp_path / "run")
     following = Follower(run)
@@ -198,7 +212,7 @@ def test_nobody_is_followed_who_nobody_wants(tmp_path: Path) -> None:
 def followed(tmp_path: Path, *words: str) -> subprocess.Popen[bytes]:
     here = place(tmp_path)
     return subprocess.Popen(
-        [*BUNDLE, "replay", str(tmp_path / "run"), "--events", "--follow", *words],
+        [*BUNDLE, "replay", "--events", "--follow", str(tmp_path / "run"), *words],
         cwd=here.project,
         env=here.environment(),
         stdout=subprocess.PIPE,
@@ -222,6 +236,18 @@ def test_the_program_follows_and_ends_with_the_run(tmp_path: Path) -> None:
     assert (program.returncode, err) == (0, b"")
 
 
+def test_times_count_from_the_start_of_a_test_that_had_not_begun(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", [DRAIN])
+    program = followed(tmp_path, DRAIN)
+    time.sleep(1)
+    with run.test(DRAIN) as harness:
+        harness.log("One")
+    run.end()
+    out, _ = program.communicate(timeout=30)
+    assert 0 < float(out[1:12]) < 0.5
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process cannot be sent a Ctrl-C there")
 def test_ctrl_c_ends_it_with_whole_lines_and_nothing_else(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", [DRAIN])
     with run.test(DRAIN) as harness:

@@ -31,8 +31,8 @@ pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="signals are POSIX"),
 ]
 FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
-INTERRUPTIONS = 200 if FULL else 20
-RACING_S = 60.0 if FULL else 6.0
+INTERRUPTIONS = 200 if FULL else 12
+RACING_S = 60.0 if FULL else 4.0
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 SUITE = """
 import time, pytest

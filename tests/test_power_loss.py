@@ -95,7 +95,7 @@ def cuts(operation: str, start: Path, image: Path) -> Iterator[tuple[Path, int]]
     while code == KILLED:
         for root, code in after_a_cut(operation, start, image, k):
             yield root, code
-        k += 1 if FULL else 5
+        k += 1 if FULL else 8
 
 
 def test_what_was_sealed_before_stays_and_what_is_sealed_now_is_whole(

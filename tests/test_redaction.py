@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bundler.redaction import (
+    OFF,
+    OPTION,
+    UNMASKED,
+    counted,
+    holds_masked_option,
     masked_command,
+    masker_of_this_process,
     redact_argv,
     redact_words,
     restored,
@@ -128,3 +134,56 @@ def test_the_value_of_an_option_is_masked_wherever_else_it_stands() -> None:
     recorded, masker = masked_command(argv, {})
     assert recorded == ["tool", "--token", "***", "--log=***option***.log"]
     assert masker.text("said only-in-the-command") == "said ***option***"
+
+
+SECRETS = {"API_TOKEN": "s3cretvalue99", "DB_PASSWORD": "0ther-value-77", "HOME": "/x"}
+
+
+def test_a_recorded_command_gets_the_values_of_variables_back() -> None:
+    argv = ["pytest", "-k", "as3cretvalue99b", "0ther-value-77s3cretvalue99", "plain"]
+    masked, masker = masked_command(argv, SECRETS)
+    assert masked == [
+        "pytest",
+        "-k",
+        "a***$API_TOKEN***b",
+        "***$DB_PASSWORD******$API_TOKEN***",
+        "plain",
+    ]
+    assert masker.text("x s3cretvalue99") == "x ***$API_TOKEN***"
+    assert restored(masked, SECRETS) == (argv, None)
+
+
+def test_the_first_value_that_is_not_known_is_told_and_the_others_come_back() -> None:
+    known = {"API_TOKEN": "s3cretvalue99"}
+    words = ["***$API_TOKEN***", "***$DB_PASSWORD***", "--token=***", "***$API_TOKEN***"]
+    assert restored(words, known) == (
+        ["s3cretvalue99", "***$DB_PASSWORD***", "--token=***", "s3cretvalue99"],
+        "***$DB_PASSWORD***",
+    )
+    assert restored(["plain"], {}) == (["plain"], None)
+    assert restored(["a", "--token=***"], {})[1] == "--token=***"
+
+
+@pytest.mark.parametrize("word", ["***", "--token=***", "a '***' b", "http://***@h/", 'x="***"'])
+def test_a_word_whose_value_is_lost_is_known(word: str) -> None:
+    assert holds_masked_option(word)
+
+
+@pytest.mark.parametrize("word", ["", "****", "a***b", "http://u@h", "***$API_TOKEN***", "2**3"])
+def test_another_word_holds_no_lost_value(word: str) -> None:
+    assert not holds_masked_option(word)
+
+
+def test_the_value_of_an_option_is_masked_elsewhere_too() -> None:
+    masked, masker = masked_command(["run", "--token", "abcdefgh12"], {})
+    assert masked == ["run", "--token", "***"]
+    assert masker.text("said abcdefgh12") == f"said ***{OPTION}***"
+    assert OPTION == "option"
+
+
+def test_what_is_not_to_be_masked_is_not() -> None:
+    masked = masker_of_this_process(SECRETS)
+    assert masked.text("s3cretvalue99") == "***$API_TOKEN***"
+    assert masker_of_this_process({**SECRETS, UNMASKED: "1"}) is OFF
+    assert UNMASKED == "BUNDLE_NO_REDACT"
+    assert counted(b"a ***$API_TOKEN*** b ***$API_TOKEN***") == {"$API_TOKEN": 2}

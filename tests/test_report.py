@@ -141,7 +141,7 @@ def test_output_and_parts_belong_to_their_test(tmp_path: Path) -> None:
 
 STACK = """\x1b[31mTypeError: bad\nsecond line\x1b[39m
     at inner (/work/node_modules/lib/x.js:1:2)
-    at Object.<anonymous> (/work/src/a.test.js:12:7)
+    at Object.<anonymous> (/project/src/a.test.js:12:7)
     at node:internal/main:5:9"""
 
 

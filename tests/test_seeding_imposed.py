@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from builders import a_manifest
 from command_line import HERE
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from probe_driver import PYTHON, ROOT_SEED, Ran, Workshop, unmet
 
 from bundler.eventlog import PlainLog
@@ -72,6 +74,64 @@ def test_the_values_are_the_same_in_every_order_subset_and_worker(shop: Workshop
     if has_xdist:
         assert shown(imposed(shop, "-n2", "--capture=sys", "-rA")) == first
     assert shown(imposed(shop, seed_hex="0000000000000001")) != first
+
+
+LIGHT = ("-p", "no:hypothesispytest")
+SOURCES = {
+    "random": "__import__('random').gauss(0, 1)",
+    "bundle_rng": "bundle_rng.random()",
+    "bundle_seed": "bundle_seed",
+}
+
+
+@pytest.mark.slow
+def test_every_source_has_its_values_in_any_order_subset_and_number_of_workers(
+    shop: Workshop,
+) -> None:
+    """A property, over orders and subsets that are drawn, of every library that is there."""
+    # model_bakery takes all of Django each time; it is seeded as factory_boy is.
+    there = {n: code for n, code in OTHERS.items() if n != "model_bakery" and not unmet((n,))}
+    sources = {**SOURCES, **there}
+    source = "".join(f"{code}\n" for code in there.values())  # imports it
+    shown_as = ", ".join(f"({name!r}, {code})" for name, code in sources.items())
+    for number in range(6):
+        name = f"test_it.py::test_{number}"
+        source += f"def test_{number}(bundle_rng, bundle_seed):\n"
+        source += f"    {OTHERS['numpy'] if 'numpy' in sources else '0'}\n" * number
+        source += f"    print('<{name}: ' + repr([{shown_as}]) + '>')\n"
+    shop.lay({"test_it.py": source})
+    first = shown(imposed(shop))
+    assert len(first) == len(set(first.values())) == 6
+    selection = shop.place / "selection.json"
+
+    @settings(
+        max_examples=4, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
+    )
+    @given(
+        st.permutations(sorted(first)),
+        st.integers(1, 6),
+        st.sampled_from([0, 1, 2] if has_xdist else [0]),
+    )
+    def holds(order: list[str], size: int, workers: int) -> None:
+        chosen = order[:size]
+        selection.write_text(json.dumps({"version": 1, "only": chosen, "order": chosen}))
+        spread = (f"-n{workers}", "--capture=sys", "-rA") if workers else ()
+        values = shown(imposed(shop, *LIGHT, *spread, selection=str(selection)))
+        assert values == {one: first[one] for one in chosen}
+
+    holds()
+
+
+@pytest.mark.skipif(unmet(("numpy",)) != [], reason=f"{PYTHON} has no numpy")
+def test_numpy_s_generator_is_seeded_before_it_is_first_used(shop: Workshop) -> None:
+    # numpy 2.4 imports it then.
+    source = "import numpy as np\n"
+    for name in "ab":
+        source += f"def test_{name}(): print('<{name}: ' + repr(np.random.random()) + '>')\n"
+    shop.lay({"test_it.py": source})
+    both = shown(imposed(shop, *LIGHT))
+    assert shown(imposed(shop, *LIGHT)) == both
+    assert shown(imposed(shop, *LIGHT, "-k", "test_b")) == {"b": both["b"]}
 
 
 def test_each_phase_begins_as_random_seed_would(shop: Workshop) -> None:
@@ -299,7 +359,7 @@ def test_the_profile_of_hypothesis_is_recorded_and_its_blob_is_found(shop: Works
     recording = Recording(a_manifest(), {}, log, {}, "memory")
     write(shop.place / "bundle", recording)
     [manifest] = (shop.place / "bundle").glob("tests/*/*/manifest.json")
-    blob = json.loads(manifest.read_bytes())["replay_metadata"]["reproduce_failure"]
+    blob = json.loads(manifest.read_bytes())["execution"]["reproduce_failure"]
     assert re.fullmatch(r"@reproduce_failure\('[0-9.]+', b'[\w+/=]+'\)", blob)
 
 

@@ -26,7 +26,7 @@ from bundler.recording import Recording
 from bundler.seeds import scenario_seed, show_seed
 
 SEEDS = [0, 1, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1]
-CARRIED = {"junit": "junit_reader", "ctrf": "ctrf"}
+CARRIED = {"junit": "junit_reader", "ctrf": "ctrf_reader"}
 """The formats that have a place for a run's seed, and what reads them; NDJSON is our own log."""
 
 

@@ -14,7 +14,7 @@ from asupersync_samples import written as unpacked
 from builders import SEED
 from own_event_runs import DRAIN, Run, X, a_run
 
-from bundler import bundle, story
+from bundler import bundle, own_events, story
 from bundler.cli import run
 from bundler.opening import read_path
 from bundler.story import told_by
@@ -161,6 +161,25 @@ def test_of_a_stored_artifacts_directory_everything_is_shown_too(tmp_path: Path)
         assert len(files) == len(tree("mixed"))
         assert all(file.member.startswith(prefix) for file in files)
         assert len([file for file in files if file.is_trace]) == 3
+
+
+@pytest.mark.parametrize("words", [["show"], ["show", "--json"], ["replay"]])
+def test_a_test_under_many_seeds_is_read_in_one_pass(
+    words: list[str], tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    real = own_events.own_events
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        passes.append(1)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(own_events, "own_events", counted)
+    where = str(unpacked(tree("damaged_bundles"), tmp_path))
+    assert run([words[0], where, "cancel_drain_001", *words[1:]]) == 0
+    assert len(read_path(Path(where)).results.tests) == 27
+    assert len(passes) <= 2
+    assert capfd.readouterr().out.count("cancel_drain_001") >= 27
 
 
 EVIL = "\x1b[2J\x1b]0;evil\x07"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bundler.escapes import guarded, one_line, output_lines, text_lines, without_commands
+from bundler.escapes import (
+    MAX_LINE_BYTES,
+    guarded,
+    json_text,
+    one_line,
+    output_lines,
+    text_lines,
+    without_commands,
+)
 
 SGR = re.compile(r"\x1b\[[0-9;:]*m")
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -188,3 +197,43 @@ def test_in_ci_a_test_id_is_left_alone() -> None:
 def test_disarming_a_command_only_adds_a_backslash(chunks: list[bytes]) -> None:
     text = "\n".join(plain(*chunks))
     assert without_commands(text).replace("\\", "") == text.replace("\\", "")
+
+
+def test_what_moves_a_line_is_shown_by_its_short_name() -> None:
+    assert one_line("a\tb\nc\rd") == r"a\tb\nc\rd"
+
+
+@pytest.mark.parametrize("text", ["##[group]x", "::error::", "é", "\x7f", "\u2028", "plain"])
+def test_json_means_the_same_and_is_ascii(text: str) -> None:
+    for document in (json.dumps({text: [text]}), json.dumps({text: [text]}, ensure_ascii=False)):
+        raw = document.encode()
+        for in_ci in (False, True):
+            shown = json_text(raw, in_ci=in_ci)
+            assert json.loads(shown) == {text: [text]}
+            assert shown.isascii() and b"\x7f" not in shown
+            assert not (in_ci and b"##" in shown)
+    assert json_text(b'{"a": "##[x]"}', in_ci=False) == b'{"a": "##[x]"}'
+
+
+def test_bytes_that_are_no_text_are_shown_wherever_a_line_is_broken() -> None:
+    long = b"\xff" * (MAX_LINE_BYTES + 1)
+    assert "".join(plain(long, b"\xfe\n", b"\xfd")) == r"\xff" * len(long) + r"\xfe\xfd"
+
+
+def test_a_colour_that_ends_in_a_zero_is_none_that_resets() -> None:
+    assert coloured(b"\x1b[1;0m\x1b[48;5;0ma\nb") == [
+        "\x1b[1;0m\x1b[48;5;0ma\x1b[0m",
+        "\x1b[48;5;0mb\x1b[0m",
+    ]
+    assert coloured(b"\x1b[38;2;1;2;0ma\nb")[1] == "\x1b[38;2;1;2;0mb\x1b[0m"
+
+
+def test_a_character_is_shown_by_two_digits_or_by_four() -> None:
+    assert one_line("\xff\u0100".replace("\xff", "\x9f")) == "\\x9f\u0100"
+    assert one_line("\u2066") == r"\u2066"
+
+
+def test_a_text_has_the_lines_that_it_has() -> None:
+    assert list(text_lines("a\n\nb\n", colour=False)) == ["a", "", "b"]
+    assert list(text_lines("a", colour=False)) == ["a"]
+    assert list(text_lines("\n", colour=False)) == [""]

@@ -86,7 +86,9 @@ def test_it_lies_under_slug_and_seed_and_has_these_files(tmp_path: Path) -> None
 def test_its_manifest_is_the_repro_manifest(tmp_path: Path) -> None:
     written(tmp_path, a_test(ID, "failed", failures=[FAILURE]))
     manifest = manifest_of(tmp_path)
-    assert manifest.pop("replay_metadata") == {
+    assert manifest.pop("execution") == {
+        "root_seed_hex": "00000000deadbeef",
+        "seed_imposed": False,
         "session": "5e551011",
         "occurrence": 1,
         "attempt": 1,
@@ -105,7 +107,6 @@ def test_its_manifest_is_the_repro_manifest(tmp_path: Path) -> None:
         "phases_executed": ["call"],
         "failure_reason": "assert 1 == 2",
         "adapter": "pytest",
-        "seed_lineage": {"root_seed_hex": "00000000deadbeef", "imposed": False},
         "seed_hex": "00000000deadbeef",
         "run_id": RUN_ID,
         "format": {"major": 1, "minor": 1},
@@ -177,7 +178,7 @@ def test_tests_that_share_an_id_share_a_bundle(tmp_path: Path) -> None:
     start = line("TestStarted", ID, occurrence=2, order=1)
     end = line("TestFinished", ID, occurrence=2, outcome="failed", failures=[FAILURE])
     written(tmp_path, first, start, end)
-    assert manifest_of(tmp_path)["replay_metadata"]["occurrence"] == 2
+    assert manifest_of(tmp_path)["execution"]["occurrence"] == 2
     assert len((bundle_of(tmp_path) / "events.ndjson").read_bytes().splitlines()) == 4
 
 
@@ -199,13 +200,13 @@ def test_what_hypothesis_prints_to_reproduce_is_lifted(tmp_path: Path) -> None:
         line("TestStarted", ID, order=0),
         line("TestFinished", ID, outcome="failed", failures=[{**FAILURE, "traceback": text}]),
     )
-    assert manifest_of(tmp_path)["replay_metadata"]["reproduce_failure"] == blob
+    assert manifest_of(tmp_path)["execution"]["reproduce_failure"] == blob
 
 
 def test_what_only_looks_like_it_is_not(tmp_path: Path) -> None:
     text = "@reproduce_failure('6', b'A'); __import__('os')  @reproduce_failure(evil)"
     written(tmp_path, a_test(ID, "failed", failures=[{**FAILURE, "message": text}]))
-    found = manifest_of(tmp_path)["replay_metadata"]["reproduce_failure"]
+    found = manifest_of(tmp_path)["execution"]["reproduce_failure"]
     assert found == "@reproduce_failure('6', b'A')"
 
 
@@ -247,7 +248,7 @@ def test_the_events_of_one_test_and_of_all_are_bounded(
     sizes = [(bundle_of(tmp_path, one) / "events.ndjson").stat().st_size for one in (ID, "b")]
     assert sizes[0] <= 1000
     assert sum(sizes) <= 1500
-    assert manifest_of(tmp_path)["replay_metadata"]["events_left_out"] == 2
+    assert manifest_of(tmp_path)["execution"]["events_left_out"] == 2
 
 
 def test_damaged_lines_and_events_of_an_odd_shape_are_passed_over(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import asupersync_samples as samples
 import pytest
 
 from bundler.errors import DamagedRecording
+from bundler.manifest import FORMAT_MAJOR, FORMAT_MINOR
 from bundler.probe.writer.fixture import Identity, TestBundle
 from bundler.probe.writer.json_text import pretty
 from bundler.schema import validator
@@ -143,6 +144,7 @@ def their(name: str) -> Any:
 def test_a_manifest_has_their_fields_in_their_order(written: Path) -> None:
     ours = document(written, "manifest.json")
     validator("repro-manifest.v1").validate(ours)
+    assert ours["format"] == {"major": FORMAT_MAJOR, "minor": FORMAT_MINOR}
     declared = [field.name for field in fields(ReproManifest)]
     assert list(ours) == [name for name in declared if name in ours]
     assert [name for name in ours if name in OURS] == ["seed_hex", "format"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -213,6 +214,7 @@ def test_a_trace_that_unpacks_without_end_ends_at_the_limit(tmp_path: Path) -> N
     assert trace.event_count == 8 * len(raw) // len(frame)
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_a_trace_shown_to_a_reader_that_leaves_is_quiet(tmp_path: Path) -> None:
     here = place(tmp_path)
     name = file("scheduler_default_chunks_ffffffffffffffff", tmp_path)

@@ -172,7 +172,7 @@ def command(
     elif events:
         said = own_events(recording, wanted, tests=_ids(recording, options), problems=problems)
         with paging:
-            _write_events(ui, said, found, as_json=as_json)
+            _write_events(ui, said, _start(found), as_json=as_json)
     elif as_json:
         _write_json(ui, _log_lines(recording, options, wanted, found))
     else:
@@ -245,18 +245,21 @@ def _ids(recording: Recording, options: Options) -> set[str] | None:
     return {test.test_id for test in tests if options.chooses(test, test.verdict)}
 
 
-def _write_events(
-    ui: Ui, said: Iterable[OwnEvent], found: Sequence[TestResult], *, as_json: bool
-) -> None:
-    """Events, counted from the start of the run, or of the one test."""
+def _write_events(ui: Ui, said: Iterable[OwnEvent], zero_us: int | None, *, as_json: bool) -> None:
+    """Events, counted from the start of the run; for people from that of the one test, if given."""
     if as_json:
         _write_json(ui, (own.line for own in said))
         return
-    starts = [attempt.started_us for test in found for attempt in test.attempts]
-    zero_us = min(starts, default=0)
+    with_test = zero_us is None
     ui.stdout.write_lines(
-        event_line(own, ui.look, zero_us=zero_us, with_test=not found) for own in said
+        event_line(own, ui.look, zero_us=zero_us or 0, with_test=with_test) for own in said
     )
+
+
+def _start(found: Sequence[TestResult]) -> int | None:
+    """When the one test began, None where none was named."""
+    starts = [attempt.started_us for test in found for attempt in test.attempts]
+    return min(starts, default=0) if found else None
 
 
 def _follow(
@@ -275,10 +278,13 @@ def _follow(
     def wants(event: Event) -> bool:
         return wanted(event) and chooses(event.test_id or "")
 
+    zero_us = _start(found)
     with interruptible() as stopped:
         for said in follow(Path(recording.where), wants, stopped=stopped):
+            if zero_us == 0 and said:  # only now the test has begun
+                zero_us = said[0].ts_us - said[0].event.ts_us or said[0].ts_us
             whole = itertools.takewhile(lambda _: not stopped(), said)
-            _write_events(ui, whole, found, as_json=as_json)
+            _write_events(ui, whole, zero_us, as_json=as_json)
             ui.stdout.flush()
             if ui.stdout.stopped:
                 return

@@ -18,6 +18,7 @@ from bundler.look import ColourChoice, Look
 from bundler.manifest import encode_document, summary_document
 from bundler.names import shown
 from bundler.naming import named, tests_named
+from bundler.own_events import Attempts
 from bundler.recording import Recording
 from bundler.results import TestResult
 from bundler.store import is_path, open_store
@@ -127,12 +128,15 @@ def _trace_member(recording: Recording, name: str) -> str | None:
 def _lines(recording: Recording, found: list[TestResult] | None, look: Look) -> Iterator[str]:
     if found is None:
         yield from run_lines(recording, look)
+    attempts = Attempts(recording, found[0].test_id) if found else None
     for test in found or ():
-        yield from lines_of_test(recording, test, look)
+        yield from lines_of_test(recording, test, look, attempts)
 
 
 def _documents(recording: Recording, found: list[TestResult] | None) -> Iterator[bytes]:
     if found is None:
         yield encode_document(summary_document(recording.manifest, recording.results))
+    attempts = Attempts(recording, found[0].test_id) if found else None
     for test in found or ():
-        yield json.dumps(document_of_test(recording, test), indent=2).encode("ascii") + b"\n"
+        document = document_of_test(recording, test, attempts)
+        yield json.dumps(document, indent=2).encode("ascii") + b"\n"

@@ -116,7 +116,7 @@ function hooks(stream) {
   function skipped(task) {
     const { s, id } = about(task);
     const pattern = vitest.config.testNamePattern;
-    const name = id.slice(id.indexOf("::") + 2);
+    const name = task.fullTestName || id.slice(id.indexOf("::") + 2); // Vitest 5's own, with ` > `
     if (pattern && !started.has(task.id) && !name.match(pattern)) {
       stream.write({ e: "collected", s, left: stream.leftOut(id) || "deselected", ids: [id] });
       return;
@@ -176,11 +176,11 @@ function hooks(stream) {
     onTestSuiteResult(suite) {
       if (isModern()) broken(suite.task.file, (suite.task.result && suite.task.result.errors) || []);
     },
-    onTestModuleEnd(module) {
-      if (isModern()) broken(module.task, (module.task.result && module.task.result.errors) || []);
-    },
-    onTestRunEnd(_modules, errors, reason) {
-      if (isModern()) end(errors, reason === "interrupted" ? reason : undefined);
+    onTestRunEnd(modules, errors, reason) {
+      if (!isModern()) return;
+      // At the end: Vitest 3 does not tell of the end of a file that does not load.
+      for (const { task } of modules) broken(task, (task.result && task.result.errors) || []);
+      end(errors, reason === "interrupted" ? reason : undefined);
     },
   };
   const of1 = {

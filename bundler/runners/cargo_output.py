@@ -75,6 +75,17 @@ class Binary:
     own_harness: bool = False
 
 
+@dataclass(frozen=True)
+class _Announced:
+    """A binary's file, or a library whose documentation tests run, as cargo announces it.
+
+    Which binary that is, is asked when it speaks: the artifacts come on the other stream.
+    """
+
+    name: str
+    is_doc: bool = False
+
+
 @dataclass
 class _Block:
     """One binary that runs: from `running` to `test result`."""
@@ -102,11 +113,11 @@ class CargoOutput:
         self._binaries: dict[str, Binary] = {}
         self._libraries: dict[str, str] = {}
         self._manifests: dict[str, dict[str, Any]] = {}
-        self._announced: list[Binary] = []
-        self._waiting: list[str] | None = None
+        self._announced: list[_Announced] = []
+        self._waiting: list[list[str]] = []
         self._block: _Block | None = None
         self._why = ""
-        self._silent: list[Binary] = []
+        self._silent: list[_Announced] = []
         self._red: set[str] = set()
         self._told_failed: set[str] = set()
         self._broken: dict[str, list[str]] = {}
@@ -146,11 +157,11 @@ class CargoOutput:
 
     def end(self) -> None:
         """Nothing more comes."""
-        if self._waiting is not None:
+        while self._waiting:
             self._begin(Binary(""))
         self._close()
-        for binary in (*self._silent, *self._announced):
-            self._tell_silent(binary.id)
+        for one in (*self._silent, *self._announced):
+            self._tell_silent(self._binary(one).id)
         for node, said in self._broken.items():
             session = self._session(node)
             message = next((one for one in said if one.startswith("error")), said[0])
@@ -180,12 +191,11 @@ class CargoOutput:
             stem = PurePath(found[1].replace("\\", "/")).name
             if merged and stem not in self._binaries:
                 return False
-            self._announce(self._binaries.get(stem) or Binary(_unknown(stem)), alone=alone)
+            self._announce(_Announced(stem), alone=alone)
         elif found := _DOC_TESTS.match(text):
-            package = self._libraries.get(found[1])
-            if merged and package is None:
+            if merged and found[1] not in self._libraries:
                 return False
-            self._announce(Binary(binary_id(package or found[1], "doc", found[1])), alone=alone)
+            self._announce(_Announced(found[1], is_doc=True), alone=alone)
         elif merged:
             return False
         elif found := _FAILED.match(text):
@@ -199,14 +209,20 @@ class CargoOutput:
             return False
         return True
 
-    def _announce(self, binary: Binary, *, alone: bool) -> None:
+    def _binary(self, announced: _Announced) -> Binary:
+        name = announced.name
+        if announced.is_doc:
+            return Binary(binary_id(self._libraries.get(name, name), "doc", name))
+        return self._binaries.get(name) or Binary(_unknown(name))
+
+    def _announce(self, announced: _Announced, *, alone: bool) -> None:
         if not alone:  # one stream: what was printed before is of the binary before
             self._close()
             self._silent += self._announced
             self._announced.clear()
-        self._announced.append(binary)
-        if self._waiting is not None:
-            self._begin(self._announced.pop(0))
+        self._announced.append(announced)
+        if self._waiting:
+            self._begin(self._binary(self._announced.pop(0)))
 
     def _binary_of(self, words: list[str]) -> str:
         """The binary that cargo names by the words that choose it: `-p weather --test it`."""
@@ -226,19 +242,20 @@ class CargoOutput:
     def _of_binary(self, text: str) -> None:
         if _BEGINS.match(text):
             self._close()
-            self._waiting = [text]
-            while len(self._announced) > 1 and self._announced[0].own_harness:
+            self._waiting.append([text])
+            while len(self._announced) > 1 and self._binary(self._announced[0]).own_harness:
                 self._silent.append(self._announced.pop(0))
             if self._announced:
-                self._begin(self._announced.pop(0))
-        elif self._waiting is not None:
-            self._waiting.append(text)
+                self._begin(self._binary(self._announced.pop(0)))
+        elif self._waiting:
+            self._waiting[-1].append(text)
         elif self._block is not None:
             self._in_block(self._block, text)
 
     def _begin(self, binary: Binary) -> None:
         """A binary runs, and which it is, is known: take what it has said so far."""
-        lines, self._waiting = self._waiting or [], None
+        self._close()
+        lines = self._waiting.pop(0)
         found = _BEGINS.match(lines[0]) if lines else None
         self._block = _Block(binary, self._session(binary.id), int(found[1]) if found else 0)
         for line in lines[1:]:

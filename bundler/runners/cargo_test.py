@@ -116,21 +116,26 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     )
     output = CargoOutput(translation, NAME)
 
-    def take(message: dict[str, Any]) -> bytes | None:
-        if "reason" not in message:
-            return None
-        output.artifact(message)
-        return b""
+    asks_for_messages = words.has("--message-format")
 
-    lines = JsonLines(take, note=output.note)
+    def show(message: dict[str, Any]) -> bytes | None:
+        return b"" if "reason" in message and not asks_for_messages else None
+
+    def hear(stream: str, line: dict[str, Any] | bytes) -> None:
+        if isinstance(line, bytes):
+            output.note(stream, line)
+        else:
+            output.artifact(line)
+
+    lines = JsonLines(show, hear)
 
     def told() -> Recording | None:
-        output.end()
         lines.end()
+        output.end()
         return None
 
     argv = list(invocation.argv)
-    if not words.has("--message-format"):
+    if not asks_for_messages:
         argv.insert(len(words.before), _ARTIFACTS)
     yield Inside(argv, invocation.env, show=lines, recording=told)
 

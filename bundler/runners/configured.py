@@ -134,7 +134,9 @@ class Configured:
         if not table.results:
             yield None
             return
-        with tempfile.TemporaryDirectory(prefix="bundle-results-") as name:
+        with tempfile.TemporaryDirectory(
+            prefix="bundle-results-", ignore_cleanup_errors=True
+        ) as name:
             root, patterns = invocation.cwd, table.results
             if any("{results}" in word for word in table.results):
                 place = str(Path(name) / "results.xml")

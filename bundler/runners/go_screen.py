@@ -8,7 +8,8 @@
 
 With `-v` Go 1.20 and later name the test again where the one that logs is another than before
 (`=== NAME`): `-json` leaves these lines out, so they are put in again. Not known is the `exit
-status` that go shows of a package that ended without a word.
+status` that go shows of a package that ended without a word. Before Go 1.20 no package says that it
+starts, so they are shown in the order in which they first spoke.
 
 What a test logs is shown where the test failed, below it; what it prints is shown at once. In the
 stream both are lines: one of four spaces, a file and a line is a log, and so are those below it

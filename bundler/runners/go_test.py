@@ -138,30 +138,31 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
         io.BytesIO(), where=FORMAT, format=FORMAT, runner=NAME, tell=invocation.tell
     )
     reading = Reading(translation)
+    of_environment = words_of(["go", "test", *invocation.env.get("GOFLAGS", "").split()]) or words
+    raw = words.is_on("json") or of_environment.is_on("json")
     screen = Screen(
-        verbose=words.is_on("v"),
+        verbose=words.is_on("v") or of_environment.is_on("v"),
         streams=not words.packages or words.value("bench") is not None,
-        raw=words.is_on("json"),
+        raw=raw,
     )
 
-    def take(line: dict[str, Any]) -> bytes | None:
-        if "Action" not in line:
-            return None
-        reading.take(line)
-        return screen.show(line)
+    def show(line: dict[str, Any]) -> bytes | None:
+        return screen.show(line) if "Action" in line else None
 
-    def note(_stream: str, line: bytes) -> None:
-        screen.note(line)
-        reading.take(line)
+    def hear(_stream: str, line: dict[str, Any] | bytes) -> None:
+        if isinstance(line, bytes):
+            screen.note(line)
+        if isinstance(line, bytes) or "Action" in line:
+            reading.take(line)
 
-    lines = JsonLines(take, screen.end, note)
+    lines = JsonLines(show, hear, screen.end)
 
     def told() -> Recording | None:
-        reading.stop()
         lines.end()
+        reading.stop()
         return None
 
-    added = () if words.is_on("json") else ("-json",)
+    added = () if raw else ("-json",)
     command = words.command(without=("json",) if added else (), added=added)
     yield Inside(command, _with_plain_builds(invocation.env), show=lines, recording=told)
 

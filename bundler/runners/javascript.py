@@ -95,16 +95,16 @@ class Choice:
         return {"out": self.out, "only": self.only, "pattern": self.pattern}
 
 
-def choice(chosen: Chosen) -> Choice:
-    """Return the choice that runs what was chosen."""
+def choice(chosen: Chosen, between: str = " ") -> Choice:
+    """Return the choice that runs what was chosen; `between` is a pattern of what joins names."""
     if chosen.only is not None:
-        return _these(chosen.only)
+        return _these(chosen.only, between)
     wanted = [one for one in chosen.order if one not in chosen.deselect]
     left = {file_of(one) for one in wanted}
     out = {file_of(one) for one in chosen.deselect} - left
     names = {_name(one) for one in chosen.deselect if file_of(one) in left}
     names -= _alike(names, map(_name, wanted))
-    return Choice(tuple(sorted(out)), None, _not_one_of(names) if names else "")
+    return Choice(tuple(sorted(out)), None, _not_one_of(names, between) if names else "")
 
 
 def file_of(test_id: str) -> str:
@@ -117,18 +117,21 @@ def quoted(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", text)
 
 
-def _these(ids: Iterable[str]) -> Choice:
+def _these(ids: Iterable[str], between: str) -> Choice:
     ids = list(ids)
     files = tuple(sorted(set(map(file_of, ids))))
     whole = any("::" not in one for one in ids)
-    names = sorted({_name(one) for one in ids})
-    pattern = "" if whole else f"^ ?(?:{'|'.join(map(quoted, names))})$"
+    pattern = "" if whole else f"^ ?(?:{_any_of(map(_name, ids), between)})$"
     return Choice((), files, pattern)
 
 
-def _not_one_of(names: Iterable[str]) -> str:
+def _not_one_of(names: Iterable[str], between: str) -> str:
     """A pattern that matches every name but these; Vitest 1 puts a space before some."""
-    return f"^(?! ?(?:{'|'.join(map(quoted, sorted(names)))})$)"
+    return f"^(?! ?(?:{_any_of(names, between)})$)"
+
+
+def _any_of(names: Iterable[str], between: str) -> str:
+    return "|".join(quoted(one).replace(" ", between) for one in sorted(set(names)))
 
 
 def _alike(names: Iterable[str], wanted: Iterable[str]) -> set[str]:

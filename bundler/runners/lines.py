@@ -16,31 +16,30 @@ from bundler.events import MAX_LINE_BYTES
 from bundler.json_lines import json_object
 
 _START = re.compile(rb"(?:^|\r|\x1b\[K)(?=\{)")
-_ERASED = (b"\r", b"\x1b[K")
+_LONGEST_SEQUENCE = 3
 
-Take = Callable[[dict[str, Any]], bytes | None]
-"""What takes one line and returns what is shown in its place; None where that is the line."""
+Show = Callable[[dict[str, Any]], bytes | None]
+"""What returns what is shown in place of a line of the stream; None where that is the line."""
+
+Hear = Callable[[str, "dict[str, Any] | bytes"], object]
+"""What is told each line, with the name of its stream: an object, or bytes where it is none."""
 
 
 class JsonLines:
     """What `Inside.show` is, for a runner that writes JSON lines to its stdout.
 
     Where stdout and stderr are one, what comes on stderr is among the lines. The first exception
-    that `take` raises ends it: the lines are passed on from there, and `end` says so. `note` is
-    given every other line with the name of its stream.
+    that `hear` raises ends the hearing, one that `show` raises the showing: the lines are passed on
+    from there. `end` says so.
     """
 
-    def __init__(
-        self,
-        take: Take,
-        at_end: Callable[[], bytes] = bytes,
-        note: Callable[[str, bytes], object] | None = None,
-    ) -> None:
-        self._take = take
-        self._note = note
+    def __init__(self, show: Show, hear: Hear, at_end: Callable[[], bytes] = bytes) -> None:
+        self._show = show
+        self._hear = hear
         self._at_end = at_end
+        self._is_deaf: Exception | None = None
         self._held = b""
-        self._line_is_plain = False
+        self._passed = b""  # the last bytes of this line that were passed on
         self._plain = {"stdout": b"", "stderr": b"", "terminal": b""}
         self._error: Exception | None = None
 
@@ -57,43 +56,51 @@ class JsonLines:
         shown = b"".join(self._line(stream, line + b"\n") for line in lines)
         at = self._start(rest) if len(rest) <= MAX_LINE_BYTES else None
         plain, self._held = (rest, b"") if at is None else (rest[:at], rest[at:])
-        if plain:
-            self._line_is_plain = not plain.endswith(_ERASED)
+        self._passed = (self._passed + plain)[-_LONGEST_SEQUENCE:]
         return shown + self._as_plain(stream, plain)
 
     def end(self) -> None:
         """Say what went wrong on the way. Raises DamagedRecording."""
-        if self._error is not None:
-            message = f"a line of its output: {type(self._error).__name__}: {self._error}"
-            raise DamagedRecording(message) from self._error
+        error = self._is_deaf or self._error
+        if error is not None:
+            message = f"a line of its output: {type(error).__name__}: {error}"
+            raise DamagedRecording(message) from error
 
     def _line(self, stream: str, line: bytes) -> bytes:
-        at, self._line_is_plain = self._start(line), False
-        value = None if at is None or self._error is not None else json_object(line[at:])
+        at, self._passed = self._start(line), b""
+        value = None if at is None else json_object(line[at:])
         if at is None or value is None:
             return self._as_plain(stream, line)
         before = self._as_plain(stream, line[:at])
+        self._tell(stream, value)
+        return before + self._shown(value, line[at:])
+
+    def _shown(self, value: dict[str, Any], line: bytes) -> bytes:
+        if self._error is not None:
+            return line
         try:
-            shown = self._take(value)
+            shown = self._show(value)
         except Exception as error:
             self._error = error
             return line
-        return before + (line[at:] if shown is None else shown)
+        return line if shown is None else shown
+
+    def _tell(self, stream: str, line: dict[str, Any] | bytes) -> None:
+        if self._is_deaf is None:
+            try:
+                self._hear(stream, line)
+            except Exception as error:
+                self._is_deaf = error
 
     def _start(self, line: bytes) -> int | None:
         """Where in the rest of a line a line of the stream begins, if it does."""
-        starts = (found.end() for found in _START.finditer(line))
-        return next((at for at in starts if at or not self._line_is_plain), None)
+        starts = (found.end() for found in _START.finditer(self._passed + line))
+        return next((at - len(self._passed) for at in starts if at >= len(self._passed)), None)
 
     def _as_plain(self, stream: str, piece: bytes) -> bytes:
-        """Pass on what is no line of the stream, and note the lines that are whole."""
-        if self._note is None or self._error is not None:
-            return piece
+        """Pass on what is no line of the stream, and tell the lines that are whole."""
         *lines, rest = (self._plain[stream] + piece).split(b"\n")
         self._plain[stream] = rest[-MAX_LINE_BYTES:]
-        try:
-            for line in lines:
-                self._note(stream, line)
-        except Exception as error:
-            self._error = error
+        for line in lines:
+            self._tell(stream, line)
         return piece

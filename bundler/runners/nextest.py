@@ -81,7 +81,7 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     if not recognises(argv) or _names_a_stored_run(argv) or "--user-config-file" in argv:
         yield None
         return
-    with tempfile.TemporaryDirectory(prefix="bundle-nextest-") as name:
+    with tempfile.TemporaryDirectory(prefix="bundle-nextest-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         (folder / "config.toml").write_text(_configuration(env), encoding="utf-8")
         changes = {

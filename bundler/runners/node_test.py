@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import subprocess
 import sys
@@ -21,7 +21,7 @@ from pathlib import Path, PurePath
 from bundler import reporters
 from bundler.results import Results, TestResult
 from bundler.runners import Inside, Invocation, Selection
-from bundler.runners.report import reported
+from bundler.runners.report import VARIABLE, reported
 
 NAME = "node:test"
 COMMAND = ("node", "--test")
@@ -56,11 +56,16 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     if options is None or "--test" not in options or any("--watch" in one for one in options):
         yield None
         return
-    shown = _shown(options, invocation)
-    own = [f"{_REPORTER}={reporters.FOLDER / 'node_test.mjs'}", f"{_DESTINATION}={os.devnull}"]
-    at = 1 + len(options)
-    argv = [*invocation.argv[:at], *shown, *own, *invocation.argv[at:]]
-    with reported(invocation, lambda env: Inside(argv, env)) as one:
+    own = [*_shown(options, invocation), f"{_REPORTER}={reporters.FOLDER / 'node_test.mjs'}"]
+    before, rest = invocation.argv[: 1 + len(options)], invocation.argv[1 + len(options) :]
+
+    def start(env: Mapping[str, str]) -> Inside:
+        # A file, to which nothing is written: Node 22 makes its destinations durable, and the
+        # null device refuses that.
+        nowhere = Path(json.loads(env[VARIABLE])["stream"]).with_name("nowhere")
+        return Inside([*before, *own, f"{_DESTINATION}={nowhere}", *rest], env)
+
+    with reported(invocation, start) as one:
         yield one
 
 

@@ -31,6 +31,9 @@ KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "Vitest keeps the order within a file; files come in an order of its own"
 
+BETWEEN = "(?: >)? "
+"""What joins the names of a test and its suites: ` > ` from Vitest 5 on, a space before."""
+
 _COMMANDS = ("run", "related", "watch", "dev", "bench", "init", "list", "typecheck")
 _ALONE = ("--help", "-h", "--version", "-v", "--mergeReports", "--merge-reports", "--standalone")
 _WATCHING = ("--watch", "-w", "--ui")
@@ -56,7 +59,7 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
     named, configured = _reporters(words, invocation)
     own = [f"--reporter={one}" for one in (*named, str(reporters.FOLDER / "vitest.mjs"))]
     argv = [*invocation.argv[:start], *words, *own, *rest]
-    choice = None if chosen is None else javascript.choice(chosen).document()
+    choice = None if chosen is None else javascript.choice(chosen, BETWEEN).document()
     seed = None if chosen is None else chosen.seeds.get("vitest")
     if javascript.has_option(words, "--sequence.seed"):
         seed = None

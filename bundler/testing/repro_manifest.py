@@ -171,7 +171,7 @@ class ReproManifest:
     def _validate_provenance(self) -> None:
         metadata = self.replay_metadata
         if metadata is None or (self.format is not None and "family" not in metadata):
-            return  # in the bundles of our own recorder it says which attempt it was
+            return  # format 1.0 said here which attempt it was
         if _within(metadata, "family", "id") != self.scenario_id:
             _mismatch("replay_metadata.family.id", "scenario_id")
         if _within(metadata, "effective_seed") != self.seed:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ class Identity:
         *,
         subsystem: str | None = None,
         invariant: str | None = None,
-        seed_lineage: Mapping[str, Any] | None = None,
     ) -> None:
         self.test_id = test_id
         self.seed = seed
@@ -35,7 +33,7 @@ class Identity:
         self.invariant = invariant
         self.adapter = "pytest"
         self.replay_metadata = None
-        self.seed_lineage = seed_lineage
+        self.seed_lineage = None
 
     def to_document(self) -> dict[str, Any]:
         """Return it as `context` of a summary: subsystem and invariant are there even if null."""
@@ -45,7 +43,6 @@ class Identity:
             "subsystem": self.subsystem,
             "invariant": self.invariant,
             "adapter": self.adapter,
-            "seed_lineage": self.seed_lineage,
         }
         always = ("subsystem", "invariant")
         return {k: value for k, value in document.items() if value is not None or k in always}

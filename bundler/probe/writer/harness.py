@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SNAPSHOT = ("ASUPERSYNC_SEED", "BUNDLE_RUN_SEED", "BUNDLE_SEED", "PYTHONHASHSEED", "TZ")
 """The variables that a manifest keeps: seeds, and what else is no secret and no path."""
 
-FORMAT = {"major": 1, "minor": 0}
+FORMAT = {"major": 1, "minor": 1}
 PASSED, ASSERTION_FAILURE = "passed", "assertion_failure"
 MOST_KEPT = 20_000
 """How many assertions, and how many phases, of one test its documents hold; its log has all."""

@@ -13,7 +13,7 @@ from bundler.runners.process.exit_status import NOT_EXECUTABLE, Exit
 from bundler.runners.process.guest import TICK_SECONDS, Guest
 from bundler.runners.process.launch import Launch, failure, start
 from bundler.runners.process.signals import Signals
-from bundler.runners.process.streams import QUIET_SECONDS, wait
+from bundler.runners.process.streams import QUIET_SECONDS, Tee, wait
 from bundler.runners.process.terminal import Keys, copy_size
 from bundler.runners.process.wiring import Wiring, connect
 
@@ -90,12 +90,17 @@ class _Run:
             if tee.wants_output and tee.target in writable:
                 tee.pass_on()
             elif tee.wants_input and tee.source in readable:
-                tee.receive()
+                tee.receive(before=None if self._guest.shows_all else self._errors_before(tee))
             elif tee.wants_input and tee.target in broken:
                 tee.close()
         if keys is not None:
             self._see_to_keys(keys, readable, writable)
         self._guest.tick()
+
+    def _errors_before(self, tee: Tee) -> Tee | None:
+        """What is announced on stderr is known before what follows it on stdout."""
+        others = (one for one in self._wiring.tees if one.name == "stderr" and one is not tee)
+        return next(others, None)
 
     def _timeout(self) -> float | None:
         if self._gone_at is not None:

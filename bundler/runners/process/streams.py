@@ -72,8 +72,11 @@ class Tee:
         """Whether everything that will come has been passed on."""
         return self.closed or (self.ended and not self._pending)
 
-    def receive(self) -> None:
-        """Take in what is there, pass on what can be, and show the guest what came."""
+    def receive(self, before: Tee | None = None) -> None:
+        """Take in what is there, pass on what can be, and show the guest what came.
+
+        What stands in `before` goes first: all that was written there before what came here.
+        """
         try:
             chunk = os.read(self.source, CHUNK_BYTES)
         except BlockingIOError:
@@ -84,6 +87,8 @@ class Tee:
             self.ended = True
             self.flush()
             return
+        if before is not None and before.wants_input:
+            before.receive()
         self._last_progress = time.monotonic()
         if self._bytes_since_exit is not None:
             self._bytes_since_exit += len(chunk)

@@ -1,7 +1,8 @@
 """Seeds that are imposed: before each phase of each test every generator starts from its seed.
 
 Only where the run was given a seed. Seeded is what is already imported, each time anew: `random`,
-numpy's legacy generator (the seed's low 32 bits), torch on all its devices, tensorflow, the
+numpy's legacy generator (the seed's low 32 bits; numpy 2.4 imports it when it is first used, so it
+is imported where numpy is), torch on all its devices, tensorflow, the
 generators of Faker, factory_boy, model_bakery and polyfactory, and what the entry points of the
 group `bundle.seeders` name: callables that take the seed, an int of 64 bits. Setup, call and
 teardown begin alike, and so does every attempt. Outside of tests the generators go on as if no test
@@ -13,6 +14,8 @@ one): only what it does not know is seeded here.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import random
 import sys
 
@@ -86,7 +89,7 @@ class Imposing:
         seed, modules = self._seed, self._modules
         if not self._randomly:
             self._seed_random(seed)
-            if _NUMPY in modules:
+            if "numpy" in modules:
                 self._try(item, "numpy", _seed_numpy, seed)
             for module, name in _LIKE_RANDOM:
                 if module in modules:
@@ -122,6 +125,9 @@ class Imposing:
         generators, modules = self._generators, self._modules
         if self._randomly:
             return _of_torch() if "torch" in modules else ()
+        if "numpy" in modules and _NUMPY not in modules:
+            with contextlib.suppress(Exception):  # seeding it says so
+                importlib.import_module(_NUMPY)
         state = generators.take_random()
         before = [("random", lambda: generators.set_random(state))]
         of_numpy = generators.take_numpy()
@@ -188,7 +194,7 @@ def _loading(entry):
 
 
 def _seed_numpy(seed):
-    sys.modules[_NUMPY].seed(seed & LOW)
+    (sys.modules.get(_NUMPY) or importlib.import_module(_NUMPY)).seed(seed & LOW)
 
 
 def _seed_like_random(module, name, seed):

@@ -91,11 +91,10 @@ class TestBundles:
         fixture = load_writer()
         known = test_id(item.nodeid)
         seed = self._seeds.seed(known)
-        lineage = {"root_seed_hex": f"{self._root_seed:016x}"}
         attempts = config.pluginmanager.get_plugin("bundle_probe_attempts")
         command = f"python -m pytest {shlex.quote(known)}"
         return fixture.TestBundle(
-            fixture.Identity(known, seed, seed_lineage=lineage, **_about(item)),
+            fixture.Identity(known, seed, **_about(item)),
             os.path.join(self._base(request), fixture.slug(known), f"{seed:016x}"),
             replay_command=f"bundle run --seed {self._root_seed:016x} -- {command}",
             started_ns=attempts.started_ns(item.nodeid) if attempts is not None else None,

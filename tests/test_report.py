@@ -140,13 +140,13 @@ def test_output_and_parts_belong_to_their_test(tmp_path: Path) -> None:
 
 
 STACK = """\x1b[31mTypeError: bad\nsecond line\x1b[39m
-    at inner (/work/node_modules/lib/x.js:1:2)
+    at inner (/project/node_modules/lib/x.js:1:2)
     at Object.<anonymous> (/project/src/a.test.js:12:7)
     at node:internal/main:5:9"""
 
 
 def test_a_stack_trace_is_taken_apart() -> None:
-    found = failure({"text": STACK}, "/work")
+    found = failure({"text": STACK}, "/project")
     assert (found.type, found.message) == ("TypeError", "bad\nsecond line")
     assert (found.file, found.line) == ("src/a.test.js", 12)
     assert found.traceback is not None and "\x1b" not in found.traceback
@@ -163,7 +163,7 @@ def test_what_the_runner_knows_goes_before_what_its_stack_says() -> None:
     "noise", ["\n" * 300_000, "\n at " * 80_000, " at (" * 80_000, "(" * 300_000]
 )
 def test_a_stack_trace_takes_time_by_its_length_alone(noise: str) -> None:
-    failure({"text": f"Error: x{noise}"}, "/work")
+    failure({"text": f"Error: x{noise}"}, "/project")
 
 
 def test_a_reporter_that_broke_says_so(tmp_path: Path) -> None:

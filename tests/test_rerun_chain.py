@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from bundler.chain import Chain, child_chain, from_document, to_document
 from bundler.errors import DamagedRecording, TooNewRecording
+from bundler.manifest import FORMAT_MAJOR, FORMAT_MINOR
 from bundler.rerun import State, state_after
 from bundler.results import Results
 
@@ -142,7 +143,7 @@ def test_the_ids_of_one_file_are_written_under_it_once() -> None:
         uncollected=frozenset({"c.py"}),
     )
     assert to_document(Chain("p", "r", state)) == {
-        "format": {"major": 1, "minor": 0},
+        "format": {"major": FORMAT_MAJOR, "minor": FORMAT_MINOR},
         "parent_run_id": "p",
         "root_run_id": "r",
         "passing": {"a.py::": ["TestX::t", "t"], "b.py::": ["t[x::y]"]},

@@ -5,6 +5,7 @@ Each is made once for all tests of a run, also where xdist's workers share it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import venv
@@ -36,7 +37,7 @@ def own_environment(factory: pytest.TempPathFactory, packages: tuple[str, ...]) 
     """Return the interpreter of an environment with these packages."""
     base = factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    root = shared / f"environment-with-{len(packages)}-packages"
+    root = shared / f"environment-{hashlib.sha256(repr(packages).encode()).hexdigest()[:8]}"
     python = root / ("Scripts" if os.name == "nt" else "bin") / "python"
     with FileLock(f"{root}.lock"):
         if not (root / "complete").exists():

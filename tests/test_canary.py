@@ -20,6 +20,7 @@ from bundler import bundle
 from bundler.redaction import masker_of
 from bundler.store import Store
 
+PLUGIN = ("-p", "no:bundle", "-p", "bundler.pytest_plugin")
 PYTEST = (*BUNDLE[:1], "-m", "pytest", "-p", "no:cacheprovider")
 WORDS = (f"--ignore={CANARY}", "-o", f"junit_suite_name={ODD}", "--showlocals", "--color=yes")
 MORE = {**SECRETS, "PYTEST_ADDOPTS": f"--deselect={CANARY}", "BUNDLE_OUTPUT_LIMIT": "30000"}
@@ -165,7 +166,7 @@ def test_nor_is_it_where_xdist_s_workers_recorded(tmp_path: Path) -> None:
 def test_nor_where_pytest_records_itself(tmp_path: Path) -> None:
     here = place(tmp_path)
     here.file("test_it.py", SUITE)
-    here.run([*PYTEST, "-p", "bundler.pytest_plugin", "--bundle", *WORDS], **MORE)
+    here.run([*PYTEST, *PLUGIN, "--bundle", *WORDS], **MORE)
     assert here.latest().results.tests
     assert leaks(here.store) == []
 

@@ -179,7 +179,17 @@ def test_a_name_says_whether_its_value_is_secret(name: str, is_secret: bool) -> 
 
 @pytest.mark.parametrize(
     "word",
-    "disabled optional required anonymous password username postgres changeme Required".split(),
+    [
+        "disabled",
+        "optional",
+        "required",
+        "anonymous",
+        "password",
+        "username",
+        "postgres",
+        "changeme",
+        "Required",
+    ],
 )
 def test_a_word_that_everybody_tries_hides_nothing(word: str) -> None:
     assert masking.secrets_of({"API_TOKEN": word}) == {}
@@ -188,8 +198,22 @@ def test_a_word_that_everybody_tries_hides_nothing(word: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "USER LOGNAME USERNAME HOME USERPROFILE HOSTNAME COMPUTERNAME PWD SHELL TMPDIR TEMP LANG TERM "
-    "PATH".split(),
+    [
+        "USER",
+        "LOGNAME",
+        "USERNAME",
+        "HOME",
+        "USERPROFILE",
+        "HOSTNAME",
+        "COMPUTERNAME",
+        "PWD",
+        "SHELL",
+        "TMPDIR",
+        "TEMP",
+        "LANG",
+        "TERM",
+        "PATH",
+    ],
 )
 def test_who_and_where_somebody_is_stays(name: str) -> None:
     assert masking.secrets_of({"API_TOKEN": "somebody", name: "somebody"}) == {}
@@ -278,7 +302,10 @@ def test_a_value_is_shown_as_it_is_and_as_its_repr() -> None:
 TOKENS = [
     *(("github", f"gh{c}_", 36) for c in "pousr"),
     ("github", "github" + "_pat_", 36),
-    *(("gitlab", f"gl{w}-", 20) for w in "pat ptt dt rt cbt soat ft agent imt oas".split()),
+    *(
+        ("gitlab", f"gl{w}-", 20)
+        for w in ["pat", "ptt", "dt", "rt", "cbt", "soat", "ft", "agent", "imt", "oas"]
+    ),
     *(("slack", f"xox{c}-", 15) for c in "abeoprs"),
     ("slack", "xapp" + "-1-", 13),
     ("aws", "AK" + "IA", 16),
@@ -375,6 +402,9 @@ def test_a_private_key_is_not_looked_for_for_ever() -> None:
         ("a https://me:word@", 7),
         ("a https://host/", None),
         ("://", 0),
+        ("a file:///", None),
+        ("a -----BEGIN " + "A" * 38 + "PRIVATE KEY", 2),
+        ("a -----BEGIN " + "A" * 39 + "PRIVATE KEY", None),
     ],
 )
 def test_what_may_be_the_beginning_of_something_is_told(text: str, held: int | None) -> None:
@@ -406,8 +436,28 @@ def test_the_user_info_of_a_url_has_a_password(text: str, masked: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    "apikey auth authorization bearer cookie cookies credential credentials dsn pat pwd api-key "
-    "access-key private-key token secret passw my_token mypassword API.KEY".split(),
+    [
+        "apikey",
+        "auth",
+        "authorization",
+        "bearer",
+        "cookie",
+        "cookies",
+        "credential",
+        "credentials",
+        "dsn",
+        "pat",
+        "pwd",
+        "api-key",
+        "access-key",
+        "private-key",
+        "token",
+        "secret",
+        "passw",
+        "my_token",
+        "mypassword",
+        "API.KEY",
+    ],
 )
 def test_an_option_is_secret_by_its_name(name: str) -> None:
     assert redact_argv([f"--{name}", "some", "word"]) == [f"--{name}", "***", "word"]
@@ -495,6 +545,7 @@ def test_a_value_is_masked_in_all_its_parts(masker: Masker) -> None:
     assert masker.value({"base64": plain}) == {"base64": plain}
     assert masker.value({"base64": f"?{SECRET}"}) == {"base64": f"?{mark}"}
     assert masker.value({"base64": [SECRET]}) == {"base64": [mark]}
+    assert masker.value({"base64": f"abc {SECRET}"}) == {"base64": f"abc {mark}"}
     inside = base64.b64encode(SECRET.encode()).decode()
     marked = base64.b64encode(MARK).decode()
     assert masker.value({"base64": inside}) == {"base64": marked}
@@ -516,7 +567,7 @@ def test_a_line_that_would_be_too_long_keeps_its_size() -> None:
     for over in (0, 1):
         grown = len("***$A_LONG_NAME_OF_A_TOKEN***") - 8
         size = (1 << 20) - 1 - grown + over
-        line = b'{"a":"12345678' + b"." * (size - 16) + b'"}'
+        line = b'{"a":"12345678' + b"!" * (size - 16) + b'"}'
         assert len(line) == size
         masked = one.line(line)
         assert len(masked) == (size if over else (1 << 20) - 1)
@@ -525,7 +576,7 @@ def test_a_line_that_would_be_too_long_keeps_its_size() -> None:
 
 def test_a_line_that_is_too_long_already_may_grow() -> None:
     one = masker_of({"A_LONG_NAME_OF_A_TOKEN": "12345678"})
-    line = b'{"a":"12345678' + b"." * (1 << 20) + b'"}'
+    line = b'{"a":"12345678' + b"!" * (1 << 20) + b'"}'
     assert b"***$A_LONG_NAME_OF_A_TOKEN***" in one.line(line)
 
 
@@ -594,6 +645,13 @@ def test_a_stream_holds_back_what_may_begin_a_value(masker: Any, text: str, held
     assert masker.partial(text.encode()) == held
     far = "word " * 20_000
     assert masker.partial((far + text).encode()) == len(far) + held
+
+
+def test_however_much_comes_at_once_its_end_is_held_back(masker: Masker) -> None:
+    stream = masker.stream()
+    much = b"! " * 32 * 1024
+    assert stream.feed(much + SECRET[:5].encode()) == much
+    assert stream.feed(SECRET[5:].encode() + b".") + stream.flush() == MARK + b"."
 
 
 def test_what_is_held_back_is_32_kibibytes_at_most(masker: Masker) -> None:

@@ -91,6 +91,12 @@ def test_a_value_is_found_at_every_place(size: int, others: int) -> None:
         assert sorted(set(places)) == [(at, at + size, "rule") for at in (0, size, size * 2 + 1)]
 
 
+def test_many_values_of_eleven_bytes_are_found_at_every_place() -> None:
+    one = needles.Needles({b"some %05d!" % n: "rule" for n in range(60)})
+    for before in range(17):
+        assert one.find(b"." * before + b"some 00042!", []) == [(before, before + 11, "rule")]
+
+
 def test_the_shortest_run_of_all_values_is_looked_for() -> None:
     assert needles.Needles({}).run == 20
     assert needles.Needles({b"a" * 30: "r"}).run == 20
@@ -123,6 +129,7 @@ VALUE = "abcdefgh-ijklmnop"
         ("abcdefgh-ijklmnop...", [(0, 17)]),
         ("bcdefgh...", []),
         ("...klmnop", [(3, 9)]),
+        ("....klmnop", [(4, 10)]),
         ("...klmnopq", [(3, 9)]),
         ("...klmno", []),
         ("...lmnop", []),

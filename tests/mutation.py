@@ -33,22 +33,23 @@ ROOT = Path(__file__).parent.parent
 NUMBERS = Path(__file__).parent / "fixtures" / "reliability" / "mutation.json"
 
 GATE = ("test_archive.py", "test_archive_hostile.py", "test_archive_writer.py", "test_names.py")
+MASKED = ("test_masking_rules.py", "test_masking.py", "test_redaction.py")
 TESTS: dict[str, tuple[str, ...]] = {
     "archive": GATE,
     "zip_reader": GATE,
     "zip_records": GATE,
     "directory_reader": GATE,
-    "limits": (*GATE, "test_eventlog.py"),
+    "limits": ("test_limits.py", *GATE, "test_eventlog.py"),
     "rerun": ("test_rerun.py", "test_rerun_chain.py"),
     "retention": ("test_retention.py", "test_pruning.py"),
     "results": ("test_results.py", "test_translation.py", "test_test_bundles.py"),
     "escapes": ("test_terminal_escapes.py", "test_terminal.py"),
-    "redaction": ("test_redaction.py", "test_masking.py"),
+    "redaction": MASKED,
     **{
-        f"masking.{name}": ("test_masking.py", "test_redaction.py")
+        f"masking.{name}": MASKED
         for name in ("command_words", "fragments", "masker", "needles", "runs", "secret_values")
     },
-    "masking.shapes": ("test_masking.py", "test_redaction.py"),
+    "masking.shapes": MASKED,
 }
 MASKING = "probe/path/bundle_probe/masking"
 """Where the masking lies, which is loaded by its place and under a name of its own."""

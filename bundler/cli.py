@@ -29,6 +29,8 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:  # before there was anything that could answer
         code = INTERRUPTED
+    if _interrupts and sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, 0)  # it is over; nothing is to be interrupted again
     sys.exit(code)
 
 
@@ -42,16 +44,32 @@ def _notice_interrupts() -> None:
         sys.unraisablehook = _interrupt_again
 
 
-def _interrupted(number: int, _frame: FrameType | None) -> None:
+def _interrupted(number: int, frame: FrameType | None) -> None:
     _interrupts.append(number)
-    raise KeyboardInterrupt
+    if sys.platform != "win32" and _is_importing(frame):
+        _interrupt_a_moment_later()  # msgspec crashes where it is hit while it makes a type
+    else:
+        raise KeyboardInterrupt
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _interrupt_again(told: sys.UnraisableHookArgs) -> None:
     """Interrupt once more, a moment later, where Ctrl-C hit what cannot raise: an object's end."""
     if not issubclass(told.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(told)
-    elif sys.platform != "win32":
+    else:
+        _interrupt_a_moment_later()
+
+
+def _interrupt_a_moment_later() -> None:
+    if sys.platform != "win32":
         signal.signal(signal.SIGALRM, _interrupted)
         signal.setitimer(signal.ITIMER_REAL, 0.001)
 

@@ -44,6 +44,9 @@ def weather(built: Path, tmp_path: Path) -> Place:
 
 
 def scrubbed(text: str) -> list[str]:
+    text = re.sub(
+        r"^note: run with `RUST_BACKTRACE.*\n", "", text, flags=re.MULTILINE
+    )  # the first has it
     text = re.sub(CHANGING, "…", text, flags=re.MULTILINE)
     lines = [one for one in text.splitlines() if not one.startswith("bundle: ")]
     return sorted(lines)  # tests end in any order

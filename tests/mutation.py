@@ -32,7 +32,13 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 NUMBERS = Path(__file__).parent / "fixtures" / "reliability" / "mutation.json"
 
-GATE = ("test_archive.py", "test_archive_hostile.py", "test_archive_writer.py", "test_names.py")
+GATE = (
+    "test_gate_edges.py",
+    "test_archive.py",
+    "test_archive_hostile.py",
+    "test_archive_writer.py",
+    "test_names.py",
+)
 MASKED = ("test_masking_rules.py", "test_masking.py", "test_redaction.py")
 TESTS: dict[str, tuple[str, ...]] = {
     "archive": GATE,

@@ -1,0 +1,133 @@
+"""The edges of the gate: the last thing that is let in, and the first that is not."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from bundler import archive
+from bundler.errors import DamagedRecording, HostileRecording, UnreadableRecording
+from bundler.limits import Limits
+from bundler.zip_records import looks_like_zip
+
+
+def a_zip(**members: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as made:
+        for name, content in members.items():
+            made.writestr(name, content)
+    return target.getvalue()
+
+
+def opened(content: bytes) -> dict[str, bytes]:
+    with archive.open_zip(io.BytesIO(content), where="it") as members:
+        return {name: members[name] for name in members}
+
+
+def refusal(content: bytes) -> UnreadableRecording:
+    with pytest.raises(UnreadableRecording) as caught:
+        opened(content)
+    return caught.value
+
+
+# --- zip ---------------------------------------------------------------------------------------
+
+
+def test_a_zip_is_known_by_its_first_four_bytes() -> None:
+    assert looks_like_zip(b"PK\3\4and more")
+    assert looks_like_zip(b"PK\5\6and more")
+    assert not looks_like_zip(b"PK\1\2")
+    assert not looks_like_zip(b"PK")
+
+
+@pytest.mark.parametrize("gone", range(1, 19))
+def test_a_last_record_that_is_cut_is_no_last_record(gone: int) -> None:
+    assert isinstance(refusal(a_zip(a=b"x")[:-gone]), UnreadableRecording)
+
+
+@pytest.mark.parametrize("field", range(4))
+def test_one_part_of_a_split_archive_is_refused(field: int) -> None:
+    content = a_zip(a=b"x")
+    numbers = list(struct.unpack("<4H", content[-18:-10]))
+    numbers[field] += 1
+    told = refusal(content[:-18] + struct.pack("<4H", *numbers) + content[-10:])
+    assert isinstance(told, HostileRecording)
+    assert "is one part of an archive that is split over several files" in told.message
+
+
+def wide(content: bytes, sign: bytes = b"PK\6\6", moved: int = 0) -> bytes:
+    """The same archive with a zip64 end record and its locator, as zip tools write them."""
+    _, _, _, _, entries, length, offset, _ = struct.unpack("<4s4H2LH", content[-22:])
+    at = len(content) - 22
+    record = struct.pack("<4sQ2H2L4Q", sign, 44, 45, 45, 0, 0, entries, entries, length, offset)
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, at + moved, 1)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF, 0)
+    return content[:at] + record + locator + end
+
+
+def test_a_zip64_end_record_is_read_where_its_locator_says() -> None:
+    assert opened(wide(a_zip(a=b"x"))) == {"a": b"x"}
+
+
+@pytest.mark.parametrize(("sign", "moved"), [(b"PK\6\5", 0), (b"PK\6\6", 1), (b"PK\6\6", 1 << 40)])
+def test_a_zip64_end_record_that_is_elsewhere_is_damage(sign: bytes, moved: int) -> None:
+    told = refusal(wide(a_zip(a=b"x"), sign, moved))
+    assert isinstance(told, DamagedRecording)
+    assert told.message == "it: the zip64 end record is not where its locator says"
+
+
+# --- directories -------------------------------------------------------------------------------
+
+
+def test_as_many_entries_as_the_limit_are_let_in(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text("x")
+    assert len(archive.open_directory(tmp_path, limits=Limits(entries=3))) == 3
+    with pytest.raises(HostileRecording, match="3 entries"):
+        archive.open_directory(tmp_path, limits=Limits(entries=2))
+
+
+def test_a_name_as_long_as_the_limit_is_let_in(tmp_path: Path) -> None:
+    (tmp_path / "abcde").write_text("x")
+    assert list(archive.open_directory(tmp_path, limits=Limits(name_bytes=5))) == ["abcde"]
+    with pytest.raises(
+        HostileRecording, match=r"'abcde' has a long name: over the limit name_bytes"
+    ):
+        archive.open_directory(tmp_path, limits=Limits(name_bytes=4))
+
+
+def test_a_folder_that_cannot_be_listed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shut").mkdir()
+    real = os.scandir
+
+    def refusing(path: Path) -> object:
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(DamagedRecording) as caught:
+        archive.open_directory(tmp_path, where="it")
+    assert caught.value.message == "it: 'shut/' cannot be listed: Permission denied"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open descriptors are counted in /proc")
+def test_reading_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / "one" / "two").mkdir(parents=True)
+    (tmp_path / "one" / "two" / "file").write_text("x")
+    members = archive.open_directory(tmp_path)
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for _ in range(3):
+        assert members["one/two/file"] == b"x"
+    (tmp_path / "one" / "two" / "file").unlink()
+    with pytest.raises(DamagedRecording):
+        members["one/two/file"]
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -171,6 +171,18 @@ def test_the_summary_is_bounded_and_says_what_it_left_out(job: Job) -> None:
     assert all(line.startswith("    ") and len(line) <= 304 for line in quoted)
 
 
+def test_nothing_of_a_stranger_is_markup_in_the_summary(job: Job) -> None:
+    ids = ["<script>x</script>", "```", "a\n\n<img src=x>", "[x](https://example.org)"]
+    (job.workspace / "test_suite.py").write_text(
+        f"import pytest\n@pytest.mark.parametrize('x', {ids!r}, ids=str)\ndef test_x(x): assert 0\n"
+    )
+    job.run(PYTEST)
+    head, *quoted, _foot = filter(None, job.summary.splitlines())
+    assert "<" not in head
+    assert any("<script>" in line for line in quoted)
+    assert all(line.startswith("    ") for line in quoted)  # a block of code
+
+
 # --- how the command is run --------------------------------------------------------------------
 
 

@@ -201,3 +201,8 @@ def test_the_help_names_every_format(capsys: pytest.CaptureFixture[str]) -> None
     told = capsys.readouterr().out
     assert all(name in told for name in WRITERS)
     assert "bundle export --to junit -o junit.xml" in told
+
+
+def test_no_format_is_html() -> None:
+    """So no markup of a stranger is ever shown by a browser of ours."""
+    assert sorted(WRITERS) == ["ctrf", "junit", "libtest", "ndjson"]

@@ -26,6 +26,8 @@ _UNIT = "(?:ns|us|µs|ms|s|secs?|seconds?|min|minutes?)"
 PATTERNS: tuple[tuple[str, str, str], ...] = (
     # what it is,     how it looks,                                                instead
     ("escapes",       r"\x1b\[[0-9;?]{0,32}[ -/]?[@-~]",                           ""),
+    # all of a process's variables, which pytest shows where a test looks into os.environ
+    ("environment",   r"\benviron\(\{(?s:.*?)(?:\}\)|\Z)",                         "<environment>"),
     ("uuid",          rf"\b{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}\b",       "<uuid>"),
     # pytest shows the head and the tail of a long value, and may cut an identifier in two
     ("half a uuid",   rf"(?<=\.\.\.){_HEX}{{0,8}}-(?:{_HEX}{{4}}-){{0,3}}{_HEX}{{12}}\b", "<uuid>"),

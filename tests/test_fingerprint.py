@@ -18,6 +18,12 @@ SAME = [
         "no row 5D2C7F2A-9d1b-4E5A-8a3c-2b1d0c9f8e7d",
         "no row <uuid>",
     ),
+    (
+        "assert 'MODE' not in environ({'A': '1', 'MODE': 'x'})",
+        "assert 'MODE' not in environ({'MODE': 'x', 'Z': '2', 'SHELL': '/bin/sh'})",
+        "assert 'MODE' not in <environment>",
+    ),
+    ("'MODE' in environ({'A': '1', 'B", "'MODE' in environ({'C", "'MODE' in <environment>"),
     ("'/a...f-1dc76f02a19a'", "'/a...6-93a4b9f32bc0'", "'/a...<uuid>'"),
     ("'/a...02a19a/x'", "'/a...9f32bc0/x'", "'/a...<uuid>/x'"),
     (

@@ -233,3 +233,23 @@ cli.main()
 """
     ended = here.run([sys.executable, "-c", code])
     assert (ended.code, ended.stdout, ended.stderr) == (130, "", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there Ctrl-C cannot be sent once more")
+def test_an_interrupt_during_an_import_comes_when_the_import_is_over(tmp_path: Path) -> None:
+    (tmp_path / "interrupted.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n[0 for _ in range(9)]\nwhole = 1\n"
+    )
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(tmp_path)!r})
+from bundler import cli
+cli._notice_interrupts()
+try:
+    import interrupted
+    time.sleep(5)
+except KeyboardInterrupt:
+    print(sys.modules["interrupted"].whole)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")

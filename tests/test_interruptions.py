@@ -134,6 +134,29 @@ COMMANDS = [
 ]  # fmt: skip
 
 
+def begun(here: Place, words: list[str]) -> subprocess.Popen[bytes]:
+    """Start a command; before it is itself, it is the interpreter that is hit, and says so."""
+    child = subprocess.Popen(
+        [*BUNDLE, *words],
+        cwd=here.project,
+        env=here.environment(PYTHONPROFILEIMPORTTIME="1"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stderr is not None
+    while b" bundler.cli" not in (line := child.stderr.readline()):
+        assert line, "it never began"
+    return child
+
+
+def duration_s(here: Place, words: list[str]) -> float:
+    """How long a command takes on this machine once it is itself."""
+    child, began = begun(here, words), time.monotonic()
+    child.communicate(timeout=60)
+    return time.monotonic() - began
+
+
 def test_whatever_command_is_interrupted_says_nothing_and_breaks_nothing(tmp_path: Path) -> None:
     here = place(tmp_path)
     here.file("test_it.py", SUITE.replace("range(40)", "range(4)"))
@@ -141,23 +164,13 @@ def test_whatever_command_is_interrupted_says_nothing_and_breaks_nothing(tmp_pat
         assert here.bundle("run", "--", *PYTEST).code == 0
     assert here.bundle("pack", "-o", "in.zip").code == 0
     before = len(Store(here.store, here.project).runs())
+    lasts = [duration_s(here, words) for words in COMMANDS]
     chance = random.Random(1)
     codes = []
     for number in range(INTERRUPTIONS):
         words = COMMANDS[number % len(COMMANDS)]
-        child = subprocess.Popen(
-            [*BUNDLE, *words],
-            cwd=here.project,
-            env=here.environment(PYTHONPROFILEIMPORTTIME="1"),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        assert child.stderr is not None
-        # Before that it is the interpreter that is hit, and it says so in its own way.
-        while b" bundler.cli" not in (line := child.stderr.readline()):
-            assert line, "it never began"
-        time.sleep(chance.random() ** 2 * 0.4)
+        child = begun(here, words)
+        time.sleep(chance.random() * lasts[number % len(COMMANDS)])
         child.send_signal(signal.SIGINT)
         said = child.communicate(timeout=60)[1]
         told = b"".join(
@@ -173,7 +186,7 @@ def test_whatever_command_is_interrupted_says_nothing_and_breaks_nothing(tmp_pat
     for run in runs:
         assert verify(bundle.read(run.path)) == []
     note("interrupted-commands", {"interrupted": codes.count(130), "ended": codes.count(0)})
-    assert codes.count(130) >= INTERRUPTIONS // 8
+    assert codes.count(130) > INTERRUPTIONS // 4
 
 
 def test_twenty_recorders_that_start_at_once_are_twenty_runs(tmp_path: Path) -> None:

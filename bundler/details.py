@@ -48,8 +48,19 @@ _MOST_PASSED = 100
 
 
 def matching_tests(results: Results, text: str) -> list[TestResult]:
-    """Return the tests whose id is the text, or else those whose id holds it."""
-    return results.with_id(text) or [test for test in results.tests if text in test.test_id]
+    """Return the tests whose id is the text, or else whose name is, or else whose id holds it."""
+    holding = [test for test in results.tests if text in test.test_id]
+    return (
+        results.with_id(text)
+        or [test for test in holding if _is_called(test.test_id, text)]
+        or holding
+    )
+
+
+def _is_called(test_id: str, text: str) -> bool:
+    """Whether a text is the last word of an id, with or without its parameters."""
+    words = f"{test_id}["
+    return any(f"{before}{text}[" in words for before in ("::", " "))
 
 
 def run_lines(recording: Recording, look: Look) -> Iterator[str]:

@@ -5,6 +5,8 @@ A single word that names no run is looked for among the tests of the latest run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bundler.details import matching_tests
 from bundler.errors import AmbiguousRun, NotARecording, RunNotFound
 from bundler.escapes import one_line
@@ -16,9 +18,16 @@ from bundler.terminal import Ui
 _CANDIDATES = 20
 
 
-def named(run: str | None, test: str | None) -> tuple[Recording, str | None]:
+def _holds(recording: Recording, text: str) -> bool:
+    return bool(matching_tests(recording.results, text))
+
+
+def named(
+    run: str | None, test: str | None, *, holds: Callable[[Recording, str], bool] = _holds
+) -> tuple[Recording, str | None]:
     """Return the run, and the text that names a test of it; a single word may be either.
 
+    `holds` says whether a text names something of a run; by default that is a test.
     Raises RunNotFound, AmbiguousRun, UnreadableRecording.
     """
     try:
@@ -32,7 +41,7 @@ def named(run: str | None, test: str | None) -> tuple[Recording, str | None]:
             latest = open_recording("latest")
         except RunNotFound:
             raise error from None
-        if not matching_tests(latest.results, run):
+        if not holds(latest, run):
             if is_path(run):
                 raise error from None
             raise RunNotFound(

@@ -155,6 +155,12 @@ def test_a_green_run_has_nothing_to_reproduce(here: Place) -> None:
     assert here.bundle("repro", "latest", "test_none").code == 4
 
 
+def test_a_failure_is_named_by_its_name_rather_than_by_what_it_begins(here: Place) -> None:
+    recorded(here, "def test_a(): assert 0\ndef test_always(): assert 0\n")
+    told = documented(here.bundle("repro", "test_a", "--json", "--repeat", "1"))
+    assert [test["test_id"] for test in told["tests"]] == ["test_it.py::test_a"]
+
+
 def test_failures_on_a_worker_are_shown_again_in_one_process(here: Place) -> None:
     recorded(here, ORDER, "-n1")
     [test] = documented(here.bundle("repro", "--json", "--repeat", "2"))["tests"]

@@ -139,6 +139,22 @@ def test_a_test_is_named_by_its_id_or_a_part_that_only_it_has() -> None:
     assert names == {**dict.fromkeys(ids, 1), "test_": 3, "y": 3, "no": 0}
 
 
+def test_a_name_is_its_tests_rather_than_what_it_begins() -> None:
+    ids = ["a.py::test_x[1]", "a.py::test_x[2]", "a.py::test_xylophone", "crate tests::test_x"]
+    made = recording(a_log(session(), *(attempt(one, "passed") for one in ids)))
+    found = {
+        text: [test.test_id for test in matching_tests(made.results, text)]
+        for text in ("test_x", "test_x[1]", "tests::test_x", "test_xy", "est_x")
+    }
+    assert found == {
+        "test_x": [ids[0], ids[1], ids[3]],
+        "test_x[1]": [ids[0]],
+        "tests::test_x": [ids[3]],
+        "test_xy": [ids[2]],
+        "est_x": ids,
+    }
+
+
 def test_the_latest_run_is_shown(capfd: Capture) -> None:
     stored(of_every_verdict())
     assert run(["show"]) == 0

@@ -16,10 +16,11 @@ from bundler.circumstances import environment_differences, file_difference
 from bundler.configuration import load
 from bundler.details import matching_tests
 from bundler.environment_difference import taken_over
-from bundler.errors import AmbiguousRun, NotARecording, RunNotFound, UsageError
+from bundler.errors import AmbiguousRun, RunNotFound, UsageError
 from bundler.escapes import json_text
 from bundler.generators import kept_states
 from bundler.manifest import encode_document
+from bundler.naming import named
 from bundler.recording import Recording
 from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines
@@ -28,7 +29,7 @@ from bundler.rerunning import how_to_start
 from bundler.results import COMMAND_RUNNER, Verdict
 from bundler.runners import called
 from bundler.sighting import Original, originals
-from bundler.store import Store, open_recording, open_store
+from bundler.store import Store, open_store
 from bundler.terminal import Ui
 
 BUDGET_S = 300.0
@@ -74,7 +75,7 @@ def command(
     """
     ui: Ui = context.obj
     store = open_store()
-    parent, test = _named(store, run, test)
+    parent, test = named(run, test, holds=_names_something)
     failures = _failures(parent, test)
     if not failures:
         return _nothing_failed(ui, parent, as_json)
@@ -146,39 +147,29 @@ def _must_be_of_pytest(parent: Recording) -> None:
     )
 
 
-def _named(store: Store, run: str | None, test: str | None) -> tuple[Recording, str | None]:
-    """The run, and the text that names a test of it; a single word may be either."""
-    try:
-        return open_recording(run or "latest", store=store), test
-    except AmbiguousRun:
-        raise
-    except (RunNotFound, NotARecording):
-        if run is None or test is not None or run == "latest":
-            raise
-        latest = open_recording("latest", store=store)
-        if not matching_tests(latest.results, run) and not _nodes(latest, run):
-            raise
-        return latest, run
+def _names_something(recording: Recording, text: str) -> bool:
+    """Whether a text names a test, or a file that could not be collected."""
+    return bool(matching_tests(recording.results, text)) or any(_nodes(recording, text))
 
 
 def _failures(parent: Recording, test: str | None) -> list[Original]:
     if test is None:
         return originals(parent.results)
     short = parent.manifest.run_id[:8]
-    named = {one.test_id for one in matching_tests(parent.results, test)}
-    named |= set(_nodes(parent, test))
-    if not named:
+    wanted = {one.test_id for one in matching_tests(parent.results, test)}
+    wanted |= set(_nodes(parent, test))
+    if not wanted:
         raise RunNotFound(
             f"run {short} has no test {test!r}",
             hint=f"`bundle replay {short} --status-level all` shows its tests.",
         )
-    failed = originals(parent.results, named)
+    failed = originals(parent.results, wanted)
     if not failed:
         raise UsageError(
             f"test {test!r} did not fail in run {short}",
             hint=f"`bundle replay {short}` shows what did.",
         )
-    if test not in named and len(failed) > 1:
+    if test not in wanted and len(failed) > 1:
         ids = ", ".join(one.target.test_id for one in failed[:5])
         raise AmbiguousRun(
             f"test {test!r} is more than one that failed: {ids}", hint="Give its whole id."

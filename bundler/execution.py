@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler import probe, pruning, recorder
+from bundler.child_variables import child_variables, probe_settings
 from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
 from bundler.escapes import one_line
@@ -74,8 +75,8 @@ def _record(
     except (OSError, BundleError) as error:
         ui.status(f"bundle: not recording: {_reason(error)}")
         return Execution(request, _unrecorded(request, env))
-    child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
-    child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
+    child = {**env, **child_variables(recording, env, fix_hash=fix_hash)}
+    child = pytest_runner.environment(child, probe_settings(recording, probe.PATH))
     recording.start_describing()
     if not request.redact:
         ui.status(f"bundle: {recorder.NOT_REDACTED}")

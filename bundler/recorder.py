@@ -6,7 +6,6 @@ one sentence; the child and its exit code are what they would have been.
 
 from __future__ import annotations
 
-import json
 import shlex
 import threading
 import time
@@ -30,7 +29,7 @@ from bundler import (
     test_bundles,
 )
 from bundler.errors import BundleError
-from bundler.events import Event, text_fields
+from bundler.events import Event
 from bundler.manifest import (
     Command,
     Format,
@@ -43,31 +42,24 @@ from bundler.manifest import (
 )
 from bundler.masked_files import files_below, mask_files, mask_names
 from bundler.masked_log import MaskedOutputs
-from bundler.probe.writer.bundle_directory import BASE_VARIABLES
 from bundler.recording import Recording
-from bundler.redaction import OFF, UNMASKED, Stream, masked_command, redact_argv
+from bundler.redaction import OFF, masked_command, redact_argv
 from bundler.results import COMMAND_RUNNER, Attempt, Results, fold
-from bundler.seeds import hash_seed, show_seed
+from bundler.run_output import RunOutput
+from bundler.seeds import show_seed
 from bundler.status import Ending, judge, signal_name
 from bundler.store import Store
 from bundler.test_bundles import FOLDER
 from bundler.times import UNKNOWN_TIME, epoch_microseconds
 
-RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
-CHUNK = 128 * 1024
-"""JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
-
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
-RUN_OUTPUT_TAIL = 1024 * 1024
-MOMENT_S = 0.2
 NOT_REDACTED = (
     "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
 )
 NO_SESSION = "00000000"
 COMMAND_SESSION = "00000001"
 LEFT_OUT_AT_ONCE = 500
-SELECTION = "selection.json"
 MOST_CHANGES = 1000
 MOST_REMARKS = 3
 
@@ -132,7 +124,7 @@ class Recorder:
         self.tail = b""
         self.request = request
         self._ours = bundle.DERIVED | {bundle.ENVIRONMENT, *documents}
-        self._output = _BoundedOutput(live)
+        self._output = RunOutput(live)
         self._timed_out = False
         self._told: RunStatus | None = None
         self._shift_us = 0
@@ -510,106 +502,9 @@ def begin(
     return Recorder(request, store, live, env, documents)
 
 
-def probe_settings(recorder: Recorder, probe_path: Path) -> str:
-    """Return the value of BUNDLE_PROBE: what the probe in the test process needs to know."""
-    live = recorder.live
-    selection = live.directory / SELECTION
-    return json.dumps(
-        {
-            "v": 1,
-            "run_id": live.manifest.run_id,
-            "directory": str(live.directory),
-            "log": str(live.log),
-            "t0_ns": live.started_ns,
-            "seed_hex": live.manifest.seed_hex,
-            "path": str(probe_path),
-            "output_limit": recorder.request.output_limit,
-            "selection": str(selection) if selection.exists() else None,
-            "impose": live.manifest.seed_imposed,
-            "watch_entropy": recorder.request.watch_entropy,
-            "redact": recorder.request.redact,
-        }
-    )
-
-
 def as_text(word: str) -> str:
     """Return a word of the system as text: bytes that are not UTF-8 are shown as escapes."""
     return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-class _BoundedOutput:
-    """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
-
-    It is masked before it is cut; what may be the beginning of a secret waits for what follows. A
-    test runner prints a character a test, so what comes within a moment is one event.
-    """
-
-    def __init__(self, live: bundle.LiveBundle) -> None:
-        self._live = live
-        self._pending = bytearray()
-        self._stream = ""
-        self._since = 0.0
-        self._written = 0
-        self._tail: list[tuple[str, bytes]] = []
-        self._tail_bytes = 0
-        self._omitted = 0
-        self._masked: dict[str, Stream] = {}
-
-    def take(self, stream: str, chunk: bytes) -> None:
-        now = time.monotonic()
-        if stream != self._stream:
-            self._pass_on()
-            self._stream = stream
-        if not self._pending:
-            self._since = now
-        self._pending += chunk
-        if len(self._pending) >= CHUNK or now - self._since > MOMENT_S:
-            self._pass_on()
-
-    def rest(self) -> None:
-        """Write what is pending: nothing more may come for a while."""
-        if self._pending and time.monotonic() - self._since > MOMENT_S:
-            self._pass_on()
-
-    def flush(self) -> None:
-        """Write what is pending and the tail that was kept back, the cut counted on its start."""
-        self._pass_on()
-        for stream, masked in self._masked.items():
-            self._bound(stream, masked.flush())
-        omitted, self._omitted = self._omitted, 0
-        for stream, piece in self._tail:
-            self._append(stream, piece, omitted)
-            omitted = 0
-        self._tail = []
-
-    def _pass_on(self) -> None:
-        pending, self._pending = bytes(self._pending), bytearray()
-        if pending:
-            stream = self._masked.setdefault(self._stream, self._live.masker.stream())
-            self._bound(self._stream, stream.feed(pending))
-
-    def _bound(self, stream: str, content: bytes) -> None:
-        for begin in range(0, len(content), CHUNK):
-            piece = content[begin : begin + CHUNK]
-            if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
-                self._written += len(piece)
-                self._append(stream, piece, 0)
-            else:
-                self._keep(stream, piece)
-
-    def _keep(self, stream: str, piece: bytes) -> None:
-        self._tail.append((stream, piece))
-        self._tail_bytes += len(piece)
-        while self._tail_bytes - len(self._tail[0][1]) > RUN_OUTPUT_TAIL:
-            dropped = self._tail.pop(0)[1]
-            self._tail_bytes -= len(dropped)
-            self._omitted += len(dropped)
-
-    def _append(self, stream: str, piece: bytes, omitted: int) -> None:
-        data: dict[str, object] = {"stream": stream, **text_fields(piece)}
-        if omitted:
-            data["omitted_bytes"] = omitted
-        self._live.append("RunOutput", category="output", message="", data=data, masked=True)
 
 
 def _changed(changes: Sequence[dropped_files.Change]) -> str:
@@ -645,38 +540,3 @@ def _add_test_environment(path: Path, results: Results) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-SEED_VARIABLES = ("TEST_RANDOM_SEED", "PROPTEST_RNG_SEED", "MADSIM_TEST_SEED", "ASUPERSYNC_SEED")
-"""What other runners take their seed from; set only where a seed is imposed."""
-
-
-def child_variables(
-    recorder: Recorder, env: Mapping[str, str], *, fix_hash: bool
-) -> dict[str, str]:
-    """Return what a child process is given beside its environment."""
-    manifest = recorder.live.manifest
-    fixes = fix_hash and "PYTHONHASHSEED" not in env
-    hashing = {"PYTHONHASHSEED": str(hash_seed(manifest.seed))} if fixes else {}
-    imposed = {name: str(manifest.seed) for name in SEED_VARIABLES if name not in env}
-    unmasked = {} if recorder.request.redact else {UNMASKED: "1"}
-    return {
-        **unmasked,
-        "BUNDLE_RUN_ID": manifest.run_id,
-        "BUNDLE_RUN_SEED": manifest.seed_hex,
-        **hashing,
-        **(imposed if manifest.seed_imposed else {}),
-        **artifact_variables(recorder, env),
-    }
-
-
-def artifact_variables(recorder: Recorder, env: Mapping[str, str]) -> dict[str, str]:
-    """Return where a suite finds the place for its artifacts: in the bundle of this run.
-
-    What a user set stays; what a recording around this one set does not.
-    """
-    around = env.get("BUNDLE_RUN_ID")
-    place = str((recorder.live.directory / FOLDER).absolute())
-    theirs = {name for name in BASE_VARIABLES if env.get(name, "").strip()}
-    ours = {name for name in theirs if around and around in env[name]}
-    return {name: place for name in BASE_VARIABLES if name not in theirs - ours}

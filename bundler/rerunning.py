@@ -27,13 +27,14 @@ from typing import Any
 
 from bundler import chain as chains
 from bundler import generators, pruning
+from bundler.child_variables import SELECTION
 from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.errors import UsageError
 from bundler.escapes import one_line
 from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import Command, encode_document
-from bundler.recorder import SELECTION, Request
+from bundler.recorder import Request
 from bundler.recording import Recording
 from bundler.redaction import restored
 from bundler.rerun import (

@@ -126,6 +126,16 @@ class LiveBundle:
         if written != len(line):
             raise OSError(f"only {written} of {len(line)} bytes of an event were written")
 
+    def warn(self, warning: str, message: str, **data: Any) -> None:
+        """Append a Warning of the recorder's own. Raises OSError."""
+        self.append(
+            "Warning",
+            category="log",
+            level="WARN",
+            message=message,
+            data={"warning": warning, "message": message, **data},
+        )
+
     def finish(self, status: RunStatus, finished_at: str, results: Results) -> RunManifest:
         """Write RunFinished, make the log durable, seal the bundle and let go of it."""
         self._end_torn_line()

@@ -81,7 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("about", "event_view", "following", "story"),
     ("replay", "details", "listing"),
     ("naming", "test_listing"),
-    ("run_output",),
+    ("left_files", "command_as_test", "runner_events", "run_output"),
     ("recorder",),
     ("child_variables",),
     ("execution",),

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from bundler.bundle import LiveBundle
 from bundler.events import as_text
+from bundler.live_bundle import LiveBundle
 from bundler.redaction import redact_argv
 from bundler.results import COMMAND_RUNNER, Verdict
 from bundler.status import Ending, signal_name

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from bundler import dropped_files
-from bundler.bundle import LiveBundle
 from bundler.events import as_text
+from bundler.live_bundle import LiveBundle
 from bundler.manifest import Redaction
 from bundler.masked_files import files_below, mask_files, mask_names
 from bundler.test_bundles import FOLDER

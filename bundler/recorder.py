@@ -25,6 +25,7 @@ from bundler import (
     command_as_test,
     environment,
     left_files,
+    live_bundle,
     test_bundles,
 )
 from bundler.errors import BundleError
@@ -104,7 +105,7 @@ class Recorder:
         self,
         request: Request,
         store: Store,
-        live: bundle.LiveBundle,
+        live: live_bundle.LiveBundle,
         env: Mapping[str, str],
         documents: Iterable[str] = (),
     ) -> None:
@@ -348,7 +349,7 @@ def begin(
     directory = store.new_run(run_id)
     for name, content in documents.items():
         atomic.write(directory / name, content)
-    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
+    live = live_bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
     (directory / FOLDER).mkdir(exist_ok=True)
     return Recorder(request, store, live, env, documents)
 

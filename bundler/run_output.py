@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from bundler.bundle import LiveBundle
 from bundler.events import text_fields
+from bundler.live_bundle import LiveBundle
 from bundler.redaction import Stream
 
 RUN_OUTPUT_LIMIT = 64 * 1024 * 1024

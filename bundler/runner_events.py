@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bundler import bundle
-from bundler.bundle import LiveBundle
+from bundler import adoption, bundle
 from bundler.events import Event
+from bundler.live_bundle import LiveBundle
 from bundler.masked_log import MaskedOutputs
 from bundler.recording import Recording
 from bundler.times import UNKNOWN_TIME, epoch_microseconds
@@ -48,7 +48,7 @@ class RunnerEvents:
         for offset, event in told.events():
             self._append(event, masked.data(offset, event))
         for name in told.files:
-            bundle.keep(told.files, name, self._live.directory / bundle.SOURCE / name)
+            adoption.keep(told.files, name, self._live.directory / bundle.SOURCE / name)
 
     def take_suite(self, told: Recording) -> None:
         """Take in what a suite recorded of itself, on the clock of this run."""

@@ -124,7 +124,7 @@ class Store:
         """
         import tempfile
 
-        from bundler import atomic, bundle
+        from bundler import adoption, atomic
 
         run_id = recording.manifest.run_id
         if not places.RUN_ID.fullmatch(run_id):
@@ -136,7 +136,7 @@ class Store:
         with tempfile.TemporaryDirectory(dir=self.directory, prefix="adding-") as temporary:
             incoming = Path(temporary) / "run"
             incoming.mkdir()
-            bundle.adopt(incoming, recording, source)
+            adoption.adopt(incoming, recording, source)
             path = self._next(run_id)
             incoming.rename(path)
         atomic.sync_directory(self.directory)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from bundler import atomic, bundle, test_bundles
+from bundler import atomic, bundle, sealing, test_bundles
 from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.events import Event
@@ -176,4 +176,4 @@ def repair(directory: Path) -> RunManifest:
         state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
     manifest = msgspec.structs.replace(manifest, status=state)
     test_bundles.write(directory, recording)
-    return bundle.seal(directory, manifest)
+    return sealing.seal(directory, manifest)

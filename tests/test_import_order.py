@@ -44,6 +44,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("listing_cache",),
     ("test_bundles", "generators", "masked_files"),
     ("bundle",),
+    ("sealing",),
+    ("live_bundle", "adoption", "packing"),
     ("masked_copy",),
     ("event_lines", "spool"),
     ("verification", "translation"),

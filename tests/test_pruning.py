@@ -8,7 +8,7 @@ from pathlib import Path
 
 from builders import a_manifest, a_test
 
-from bundler import bundle, pruning
+from bundler import bundle, live_bundle, pruning
 from bundler.manifest import Parent, RunStatus
 from bundler.results import Results
 from bundler.retention import Policy
@@ -24,7 +24,7 @@ def a_run(store: Store, *, outcome: str = "passed", days_ago: float = 0, parent:
         status=RunStatus("running"),
         parent=Parent(parent) if parent else None,
     )
-    live = bundle.begin(store.new_run(run_id), manifest, started_ns=time.monotonic_ns())
+    live = live_bundle.begin(store.new_run(run_id), manifest, started_ns=time.monotonic_ns())
     with live.log.open("ab") as log:
         log.writelines(a_test("t", outcome))
     state = "passed" if outcome == "passed" else "failed"
@@ -34,7 +34,7 @@ def a_run(store: Store, *, outcome: str = "passed", days_ago: float = 0, parent:
     return live.directory
 
 
-def _results(live: bundle.LiveBundle) -> Results:
+def _results(live: live_bundle.LiveBundle) -> Results:
     return bundle.read(live.directory).results
 
 
@@ -53,7 +53,7 @@ def test_more_runs_than_are_kept_go_the_least_used_first(tmp_path: Path) -> None
 def test_a_live_run_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", tmp_path)
     run_id = new_run_id()
-    live = bundle.begin(
+    live = live_bundle.begin(
         store.new_run(run_id),
         a_manifest(run_id=run_id, status=RunStatus("running")),
         started_ns=0,

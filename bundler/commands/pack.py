@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from bundler import atomic, bundle
+from bundler import atomic, packing
 from bundler.errors import UsageError
 from bundler.masked_copy import write_masked_copy
 from bundler.redaction import masker_of
@@ -60,7 +60,7 @@ def _pack(ui: Ui, directory: Path, name: str, output: str | None) -> int:
         return 0
     target = f"bundle-{name}.zip" if output is None else output
     with atomic.output(target) as file:
-        manifest = bundle.pack(directory, file)
+        manifest = packing.pack(directory, file)
     ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state})")
     if manifest.redaction is not None and not manifest.redaction.on:
         ui.warning("it was recorded with --no-redact: `bundle pack --redact` masks its secrets")
@@ -85,7 +85,7 @@ def _to_stdout(ui: Ui, directory: Path) -> None:
             hint="Write it into a file or a pipe: `bundle pack -o run.zip`.",
         )
     with ui.stdout.as_target() as target:
-        bundle.pack(directory, target)
+        packing.pack(directory, target)
 
 
 def _name(path: Path) -> str:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bundler.bundle import settle
 from bundler.errors import UsageError
+from bundler.sealing import settle
 from bundler.store import directory_of, is_path, open_recording
 from bundler.terminal import Ui
 from bundler.traces import trace_at

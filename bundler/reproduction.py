@@ -1,7 +1,7 @@
 """Carrying a reproduction out: one execution after the other, recorded into a store of its own.
 
 Each trial of the ladder (`bundler.repro`) is one execution of the test command, started as a rerun
-is (`bundler.rerunning`: never by a stranger's own words), with the recorded run's root seed, hash
+is (`bundler.rerun_start`: never by a stranger's own words), with the recorded run's root seed, hash
 seed, time zone and locale, and a `selection.json` that names the tests. An execution sees neither
 the terminal nor the project's pytest cache, and is ended when its time is over.
 """
@@ -25,7 +25,7 @@ from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
 from bundler.repro import BudgetSpent, Chance, Climb, Conclusion, Rung, Seen, Sight, Trial, ladder
 from bundler.repro_progress import progress_lines
-from bundler.rerunning import Start
+from bundler.rerun_start import Start
 from bundler.runners import pytest as pytest_runner
 from bundler.seeds import component_seed, hash_seed
 from bundler.sighting import Original, aliases, look

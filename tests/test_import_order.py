@@ -87,6 +87,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recorder",),
     ("child_variables",),
     ("execution",),
+    ("rerun_start",),
     ("rerunning", "unseen"),
     ("reproduction",),
     ("circumstances",),

@@ -25,7 +25,7 @@ from bundler.recording import Recording
 from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines
 from bundler.reproduction import Bench, Kit, reproduce
-from bundler.rerunning import how_to_start
+from bundler.rerun_start import how_to_start
 from bundler.results import COMMAND_RUNNER, Verdict
 from bundler.runners import called
 from bundler.sighting import Original, originals

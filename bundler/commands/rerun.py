@@ -9,14 +9,8 @@ import typer
 
 from bundler.configuration import load
 from bundler.rerun import Order
-from bundler.rerunning import (
-    Rerun,
-    Start,
-    carry_out,
-    how_to_start,
-    names_a_command,
-    with_arguments,
-)
+from bundler.rerun_start import Start, how_to_start, names_a_command, with_arguments
+from bundler.rerunning import Rerun, carry_out
 from bundler.store import current_directory, open_recording, open_store
 from bundler.terminal import Ui
 

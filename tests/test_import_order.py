@@ -81,7 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
     ("about", "event_view", "following", "story"),
-    ("replay", "details", "listing"),
+    ("replay", "run_details", "test_details", "listing"),
     ("naming", "test_listing"),
     ("left_files", "command_as_test", "runner_events", "run_output"),
     ("recorder",),

@@ -14,13 +14,12 @@ import typer
 from bundler.about import environment_of
 from bundler.circumstances import environment_differences, file_difference
 from bundler.configuration import load
-from bundler.details import matching_tests
 from bundler.environment_difference import taken_over
 from bundler.errors import AmbiguousRun, RunNotFound, UsageError
 from bundler.escapes import json_text
 from bundler.generators import kept_states
 from bundler.manifest import encode_document
-from bundler.naming import named
+from bundler.naming import matching_tests, named
 from bundler.recording import Recording
 from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines

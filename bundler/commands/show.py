@@ -11,7 +11,6 @@ import typer
 
 from bundler.about import damage
 from bundler.configuration import in_force
-from bundler.details import document_of_test, lines_of_test, run_lines
 from bundler.errors import AmbiguousRun, DamagedRecording
 from bundler.escapes import json_text
 from bundler.look import ColourChoice, Look
@@ -21,8 +20,10 @@ from bundler.naming import named, tests_named
 from bundler.own_events import Attempts
 from bundler.recording import Recording
 from bundler.results import TestResult
+from bundler.run_details import run_lines
 from bundler.store import is_path, open_store
 from bundler.terminal import Ui
+from bundler.test_details import document_of_test, lines_of_test
 from bundler.traces import ENDING, trace_at, trace_in
 
 if TYPE_CHECKING:

@@ -63,6 +63,7 @@ SUMMARY = "summary.json"
 LOG = "events.ndjson"
 SEALED_LOG = "events.ndjson.zst"
 LOCK = "run.lock"
+TESTS = "tests"
 SOURCE = "source"
 """Where the files of a foreign recording lie."""
 
@@ -293,7 +294,7 @@ def settle(directory: Path) -> list[Change]:
     from bundler.dropped_files import make_safe
 
     abandoned = (directory / LOG).exists() and not is_live(directory)
-    return make_safe(directory / "tests") if abandoned else []
+    return make_safe(directory / TESTS) if abandoned else []
 
 
 def seal_abandoned(directory: Path) -> RunManifest:
@@ -344,11 +345,18 @@ def read(path: Path) -> Recording:
 
 
 def read_directory(path: Path) -> Recording:
-    """Read a bundle directory, live or sealed."""
+    """Read a bundle directory, live or sealed.
+
+    What tests leave is made safe when their run ends; of a live one, what would be refused there
+    is passed over, and stands among the problems.
+    """
     live = is_live(path)
-    members = archive.open_directory(path)
+    unsettled = archive.Unsettled(TESTS if live else None)
+    members = archive.open_directory(path, unsettled=unsettled)
     log = _regular_log(path / LOG) if LOG in members else None
-    return from_members(members, where=str(path), live=live, plain=log)
+    recording = from_members(members, where=str(path), live=live, plain=log)
+    recording.problems += sorted(unsettled.passed_over)
+    return recording
 
 
 def from_members(
@@ -474,20 +482,20 @@ def keep(files: Mapping[str, bytes], name: str, path: Path) -> None:
         os.fsync(target.fileno())
 
 
-def pack(path: Path, target: Target) -> RunManifest:
+def pack(path: Path, target: Target) -> Recording:
     """Write a bundle as one zip: the same tree, the same names, the same bytes each time.
 
-    A bundle whose recorder vanished is sealed first; one that is live is packed as it stands now.
-    Raises what reading it raises, and OSError where it cannot be written.
+    Returns what was packed. A bundle whose recorder vanished is sealed first; one that is live is
+    packed as it stands now. Raises what reading it raises, and OSError where it cannot be written.
     """
     if not path.is_dir():
         recording = read(path)
         write_zip(((name, recording.files[name]) for name in recording.files), target)
-        return recording.manifest
+        return recording
     return _pack_directory(path, target)
 
 
-def _pack_directory(directory: Path, target: Target) -> RunManifest:
+def _pack_directory(directory: Path, target: Target) -> Recording:
     recording = read_directory(directory)
     if not recording.live and (directory / LOG).exists():
         seal_abandoned(directory)
@@ -496,4 +504,4 @@ def _pack_directory(directory: Path, target: Target) -> RunManifest:
     if MANIFEST not in names:
         raise DamagedRecording(f"{directory} has no {MANIFEST}")
     write_zip(((name, directory / name) for name in names), target)
-    return recording.manifest
+    return recording

@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from bundler.directory_reader import list_directory, read_member
+from bundler.directory_reader import Unsettled, list_directory, read_member
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 from bundler.limits import Budget, Limits, in_force, over
 from bundler.names import shown
@@ -36,7 +36,7 @@ from bundler.zip_reader import Entry, read_directory, read_entry
 from bundler.zip_records import looks_like_zip
 from bundler.zip_writer import write_zip
 
-__all__ = ["Limits", "Members", "open_directory", "open_zip", "spool", "write_zip"]
+__all__ = ["Limits", "Members", "Unsettled", "open_directory", "open_zip", "spool", "write_zip"]
 
 _CHUNK = 256 * 1024
 _IN_MEMORY = 8 << 20
@@ -164,8 +164,16 @@ def open_zip(
     return _unwrapped(file, None if file is source else file, where, Budget(limits))
 
 
-def open_directory(path: Path, *, where: str = "", limits: Limits | None = None) -> Members:
+def open_directory(
+    path: Path,
+    *,
+    where: str = "",
+    limits: Limits | None = None,
+    unsettled: Unsettled | None = None,
+) -> Members:
     """Return the members of a directory, each relative to it.
+
+    `unsettled` is where tests are still at work: what would be refused there is noted in it.
 
     Raises NotARecording where it is no directory, HostileRecording where a rule or a limit refuses
     anything below, DamagedRecording where it cannot be listed.
@@ -173,7 +181,7 @@ def open_directory(path: Path, *, where: str = "", limits: Limits | None = None)
     limits = limits or in_force()
     where = where or str(path)
     budget = Budget(limits)
-    sizes = list_directory(path, where, budget)
+    sizes = list_directory(path, where, budget, unsettled or Unsettled())
     return Members(
         sizes, lambda name: read_member(path, name, where, limits), where=where, budget=budget
     )

@@ -19,6 +19,7 @@ import ast
 import copy
 import importlib
 import importlib.abc
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -283,6 +284,9 @@ def prepare() -> None:
     import hypothesis
     import pytest  # noqa: F401
 
+    for plugin in importlib.metadata.entry_points(group="pytest11"):
+        if not plugin.value.startswith("bundler"):
+            plugin.load()
     settings = hypothesis.settings(derandomize=True, deadline=None, database=None)
     hypothesis.settings.register_profile("mutation", settings)
     hypothesis.settings.load_profile("mutation")

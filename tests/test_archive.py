@@ -256,6 +256,13 @@ def test_a_pipe_is_spooled_up_to_a_limit() -> None:
         assert len(file.read()) == 1000
 
 
+def test_what_is_spooled_stays_in_memory_up_to_8_mib_and_no_further() -> None:
+    with spool(io.BytesIO(bytes(8 << 20)), Limits()) as file:
+        assert file.name is None
+    with spool(io.BytesIO(bytes((8 << 20) + 1)), Limits()) as file:
+        assert file.name is not None
+
+
 @pytest.mark.parametrize("raw", [b"", b"PK", b"hello", b"\x7fELF" + bytes(1000)])
 def test_no_zip_is_not_a_recording(raw: bytes) -> None:
     with pytest.raises(NotARecording, match=r"x\.zip is not a zip file"):

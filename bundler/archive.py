@@ -59,13 +59,13 @@ class Members(Mapping[str, bytes]):
         where: str,
         budget: Budget,
         file: IO[bytes] | None = None,
-        depth: int = 0,
+        inner: bool = False,
     ) -> None:
         self.where = where
         self._sizes = sizes
         self._chunks = chunks
         self._budget = budget
-        self._depth = depth
+        self._inner = inner
         self._claimed: dict[str, int] = {}
         self._finalizer = weakref.finalize(self, file.close) if file else None
 
@@ -105,13 +105,13 @@ class Members(Mapping[str, bytes]):
 
         Raises as `open_zip` does, and HostileRecording where this is such an archive already.
         """
-        if self._depth:
+        if self._inner:
             raise HostileRecording(f"{self.where}: {shown(name)} is an archive nested too deep")
         where = f"{self.where}: {shown(name)}"
         with self.open(name) as stream:
             file = spool(stream, self._budget.limits, where=where)
         # Whoever asks for it by name knows what is in it: a folder belongs to the names.
-        return _members(file, where, self._budget, file, depth=1, unwrap=False)
+        return _members(file, where, self._budget, file, inner=True, unwrap=False)
 
     def close(self) -> None:
         """Close the file behind the members; reading one afterwards fails."""
@@ -230,7 +230,7 @@ def _seekable(source: Path | IO[bytes] | bytes, where: str, limits: Limits) -> I
 def _spooled_zip(pipe: IO[bytes], where: str, limits: Limits) -> IO[bytes]:
     """Spool a pipe if a zip file comes out of it: an endless one of something else is let go."""
     head = b""
-    while len(head) < 4 and (more := pipe.read(4 - len(head))):
+    while more := pipe.read(4 - len(head)):  # asked for no more bytes, it gives none
         head += more
     if not looks_like_zip(head):
         raise NotARecording(f"{where} is not a zip file")
@@ -264,7 +264,7 @@ def _members(
     budget: Budget,
     own: IO[bytes] | None,
     *,
-    depth: int = 0,
+    inner: bool = False,
     unwrap: bool = True,
 ) -> Members:
     try:
@@ -282,7 +282,7 @@ def _members(
         where=where,
         budget=budget,
         file=own,
-        depth=depth,
+        inner=inner,
     )
 
 

@@ -9,9 +9,9 @@
     stdout  …
     stdout  test result: FAILED. 1 passed; 1 failed; …
 
-Which binary is which is known from the artifacts (`bundler.runners.cargo_binaries`). Where stdout and
-stderr are two streams, the k-th `running` is of the k-th `Running`; a target with a harness of its
-own is passed over where the next one has been announced.
+Which binary is which is known from the artifacts (`bundler.runners.cargo_binaries`). Where stdout
+and stderr are two streams, the k-th `running` is of the k-th `Running`; a target with a harness of
+its own is passed over where the next one has been announced.
 
 | in the output | what it becomes |
 |---|---|

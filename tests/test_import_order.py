@@ -73,6 +73,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pruning",),
     ("runners",),
     ("runners.process",),
+    ("runners.cargo_binaries",),
     ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
     ("runners.python", "runners.report"),
     ("runners.javascript", "runners.maven"),

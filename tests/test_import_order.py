@@ -76,7 +76,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runners.cargo_binaries",),
     ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
     ("runners.python", "runners.report"),
-    ("runners.javascript", "runners.maven"),
+    ("runners.javascript", "runners.java"),
     ("runners.*",),
     ("runners.configured",),
     ("look", "pager", "filters"),

@@ -47,6 +47,7 @@ SUMMARY = "summary.json"
 LOG = "events.ndjson"
 SEALED_LOG = "events.ndjson.zst"
 LOCK = "run.lock"
+TESTS = "tests"
 SOURCE = "source"
 """Where the files of a foreign recording lie."""
 
@@ -95,11 +96,18 @@ def read(path: Path) -> Recording:
 
 
 def read_directory(path: Path) -> Recording:
-    """Read a bundle directory, live or sealed."""
+    """Read a bundle directory, live or sealed.
+
+    What tests leave is made safe when their run ends; of a live one, what would be refused there
+    is passed over, and stands among the problems.
+    """
     live = is_live(path)
-    members = archive.open_directory(path)
+    unsettled = archive.Unsettled(TESTS if live else None)
+    members = archive.open_directory(path, unsettled=unsettled)
     log = _regular_log(path / LOG) if LOG in members else None
-    return from_members(members, where=str(path), live=live, plain=log)
+    recording = from_members(members, where=str(path), live=live, plain=log)
+    recording.problems += sorted(unsettled.passed_over)
+    return recording
 
 
 def from_members(

@@ -26,6 +26,7 @@ from bundler.bundle import (
     NOT_MEMBERS,
     SEALED_LOG,
     SUMMARY,
+    TESTS,
     is_live,
     log_facts,
     plain_log,
@@ -124,7 +125,7 @@ def settle(directory: Path) -> list[Change]:
     from bundler.dropped_files import make_safe
 
     abandoned = (directory / LOG).exists() and not is_live(directory)
-    return make_safe(directory / "tests") if abandoned else []
+    return make_safe(directory / TESTS) if abandoned else []
 
 
 def seal_abandoned(directory: Path) -> RunManifest:

@@ -6,6 +6,7 @@ itself has lost stays lost, and is named.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -21,7 +22,7 @@ from bundler.events import Event
 from bundler.manifest import RunManifest
 from bundler.recording import Recording, opened
 from bundler.results import Status
-from bundler.schema import event_validator, validator
+from bundler.schema import event_fits, event_validator, fits, validator
 
 DOCUMENTS = {
     bundle.MANIFEST: "manifest.v1",
@@ -96,13 +97,18 @@ def _documents(recording: Recording) -> Iterator[Finding]:
         except UnreadableRecording as error:
             yield Finding(name, error.message, derived=_is_derived(name))
             continue
-        for number, misfit in enumerate(validator(schema).iter_errors(document)):
-            if number < MOST_FINDINGS_OF_A_KIND:
-                where = misfit.json_path
-                problem = f"does not fit {schema}: {where}: {misfit.message[:200]}"
-                yield Finding(name, problem, derived=_is_derived(name))
+        for problem in _misfits(document, schema):
+            yield Finding(name, problem, derived=_is_derived(name))
         if name in repros:
             yield from _contract(document, name)
+
+
+def _misfits(document: dict[str, Any], schema: str) -> Iterator[str]:
+    if fits(schema)(document):
+        return
+    misfits = validator(schema).iter_errors(document)
+    for misfit in itertools.islice(misfits, MOST_FINDINGS_OF_A_KIND):
+        yield f"does not fit {schema}: {misfit.json_path}: {misfit.message[:200]}"
 
 
 def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
@@ -134,16 +140,19 @@ def _log(recording: Recording) -> Iterator[Finding]:
 def _misfit(event: Event) -> str | None:
     """Return why an event does not fit the schema of its name, None where it does."""
     try:
-        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
+        document = _as_document(event)
     except ValueError as error:  # a number out of range, text that is no UTF-8
         return str(error)
-    check = event_validator(event.event)
-    return None if check.is_valid(document) else next(check.iter_errors(document)).message
+    if event_fits(event.event)(document):
+        return None
+    return next(event_validator(event.event).iter_errors(document)).message
 
 
-def _as_dict(event: Event) -> dict[str, object]:
-    document = msgspec.structs.asdict(event)
-    return {key: value for key, value in document.items() if value is not None}
+def _as_document(event: Event) -> dict[str, Any]:
+    """The event as the JSON object that it was."""
+    fields = msgspec.structs.asdict(event)
+    document = {key: value for key, value in fields.items() if value is not None}
+    return {**document, "data": msgspec.json.decode(event.data)}
 
 
 def _derived(recording: Recording) -> Iterator[Finding]:

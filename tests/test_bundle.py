@@ -136,7 +136,7 @@ def test_packing_a_killed_run_seals_it_first(tmp_path: Path) -> None:
     append_raw(live, line("TestStarted", "t", order=0))
     live.close()
     with (tmp_path / "run.zip").open("wb") as target:
-        manifest = packing.pack(tmp_path / "run", target)
+        manifest = packing.pack(tmp_path / "run", target).manifest
     assert manifest.status.state == Status.INTERRUPTED
     assert bundle.read(tmp_path / "run.zip").manifest.status.state == Status.INTERRUPTED
 

@@ -46,6 +46,14 @@ def test_a_zip_is_known_by_its_first_four_bytes() -> None:
     assert not looks_like_zip(b"PK")
 
 
+def test_a_member_as_large_as_the_limit_is_read_whole() -> None:
+    limits = Limits(whole_bytes=3)
+    with archive.open_zip(a_zip(a=b"abc", b=b"abcd"), where="it", limits=limits) as members:
+        assert members["a"] == b"abc"
+        with pytest.raises(HostileRecording, match="whole_bytes=3"):
+            members["b"]
+
+
 @pytest.mark.parametrize("gone", range(1, 19))
 def test_a_last_record_that_is_cut_is_no_last_record(gone: int) -> None:
     assert isinstance(refusal(a_zip(a=b"x")[:-gone]), UnreadableRecording)

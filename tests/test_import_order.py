@@ -21,8 +21,8 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
-    ("documents", "names", "limits", "events", "seeds", "times", "redaction"),
+    ("errors", "escapes", "compiled_schema", "probe", "verdicts", "reporters"),
+    ("schema", "documents", "names", "limits", "events", "seeds", "times", "redaction"),
     ("testing",),
     ("results",),
     ("manifest", "eventlog", "fingerprint"),

@@ -152,7 +152,10 @@ class CargoOutput:
     # What cargo says
 
     def _of_cargo(self, text: str, *, alone: bool, merged: bool = False) -> bool:
-        """Take a line of cargo's own; `merged` where it can only be one if the streams are one."""
+        """Take a line of cargo's own; `merged` where it can only be one if the streams are one.
+
+        Then what a test prints might look like one, once a binary has been announced.
+        """
         if found := _RUNNING.match(text):
             stem = PurePath(found[1].replace("\\", "/")).name
             if merged and not self._binaries.has(stem):
@@ -162,7 +165,7 @@ class CargoOutput:
             if merged and not self._binaries.has_library(found[1]):
                 return False
             self._announce(Announced(found[1], is_doc=True), alone=alone)
-        elif merged:
+        elif merged and (self._announced or self._waiting or self._block):
             return False
         elif found := _FAILED.match(text):
             self._told_failed.add(self._binaries.chosen_by(found[1].split()))

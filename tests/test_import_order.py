@@ -93,7 +93,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reproduction",),
     ("circumstances",),
     ("repro_report",),
-    ("commands",),
+    ("commands", "arguments"),
     ("commands.*",),
     ("pytest_plugin",),
     ("words",),
@@ -108,6 +108,7 @@ CLOSED = ("probe", "reporters", "runners.process", "testing")
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}
 LOADED_AT_ONCE = {
     "words": {"typer"},  # nothing is taken apart without it
+    "arguments": {"typer"},
     "commands.*": {"typer"},  # a command's arguments are its function's; loaded after the cli
     "formats.junit": {"junit_xml"},  # a format is imported when somebody asks for it
 }

@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.rust_panics",),
     (
         "formats.ctrf_statuses",
+        "formats.go_package",
         "formats.junit_cases",
         "formats.junit_elements",
         "formats.libtest_reasons",

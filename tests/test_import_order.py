@@ -53,6 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("formats.rust_panics",),
     (
         "formats.ctrf_statuses",
+        "formats.go_package",
         "formats.junit_cases",
         "formats.junit_elements",
         "formats.libtest_reasons",
@@ -76,7 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("runners.cargo_binaries",),
     ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
     ("runners.python", "runners.report"),
-    ("runners.javascript", "runners.maven"),
+    ("runners.javascript", "runners.java"),
     ("runners.*",),
     ("runners.configured",),
     ("look", "pager", "filters"),
@@ -93,7 +94,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("reproduction",),
     ("circumstances",),
     ("repro_report",),
-    ("commands",),
+    ("commands", "arguments"),
     ("commands.*",),
     ("pytest_plugin",),
     ("words",),
@@ -108,6 +109,7 @@ CLOSED = ("probe", "reporters", "runners.process", "testing")
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}
 LOADED_AT_ONCE = {
     "words": {"typer"},  # nothing is taken apart without it
+    "arguments": {"typer"},
     "commands.*": {"typer"},  # a command's arguments are its function's; loaded after the cli
     "formats.junit": {"junit_xml"},  # a format is imported when somebody asks for it
 }

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol, cast
 import typer
 
 from bundler import atomic
+from bundler.arguments import STORED_RUN
 from bundler.errors import UsageError
 from bundler.formats import WRITERS, Target
 from bundler.recording import Recording
@@ -27,9 +28,7 @@ class Writer(Protocol):
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
-    ] = "latest",
+    run: Annotated[str, STORED_RUN] = "latest",
     to: Annotated[
         str, typer.Option("--to", metavar="FORMAT", help=f"One of: {', '.join(WRITERS)}.")
     ] = "",

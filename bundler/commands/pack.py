@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bundler import atomic, packing
+from bundler.arguments import STORED_RUN
 from bundler.errors import UsageError
 from bundler.masked_copy import write_masked_copy
 from bundler.recording import Recording
@@ -22,9 +23,7 @@ from bundler.terminal import Ui
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
-    ] = "latest",
+    run: Annotated[str, STORED_RUN] = "latest",
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="- is stdout.")
     ] = None,

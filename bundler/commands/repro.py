@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from bundler.about import environment_of
+from bundler.arguments import RUN, TEST
 from bundler.circumstances import environment_differences, file_difference
 from bundler.configuration import load
 from bundler.environment_difference import taken_over
@@ -38,14 +39,8 @@ STOPPED = 130
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -."),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Argument(metavar="[TEST]", help="A test id, or a part that only one has."),
-    ] = None,
+    run: Annotated[str | None, RUN] = None,
+    test: Annotated[str | None, TEST] = None,
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long it may take altogether.")
     ] = BUDGET_S,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bundler.about import damage
+from bundler.arguments import COLOUR, NO_PAGER
 from bundler.configuration import in_force
 from bundler.errors import AmbiguousRun, DamagedRecording
 from bundler.escapes import json_text
@@ -47,10 +48,8 @@ def command(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
-    no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
-    color: Annotated[
-        ColourChoice | None, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
-    ] = None,
+    no_pager: Annotated[bool, NO_PAGER] = False,
+    color: Annotated[ColourChoice | None, COLOUR] = None,
 ) -> int:
     """Show one run, one test of it, or a trace, in detail.
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from bundler.results import TestResult
+
 _TARGET = re.compile(r'(lib|bin|test|example|bench)(?: "([^"]+)")?(?: test)?$')
 
 
@@ -100,6 +102,17 @@ def target_id(package: str, target: str) -> str:
     """Return the id of a binary as a failed build names it: `lib test`, `test "it"`, `bin "x"`."""
     found = _TARGET.match(target)
     return _id(package, found[1], found[2] or package) if found else package
+
+
+def of_test(test_id: str) -> str:
+    """Return the binary that a test lies in: what a file is to pytest."""
+    return test_id.partition(" ")[0]
+
+
+def own_id(test: TestResult, _suite: str, _root: Path) -> str:
+    """Return `binary name`: the class name of a JUnit report is the binary, as nextest has it."""
+    binary, separator, name = test.test_id.partition("::")
+    return test.test_id if " " in test.test_id or not separator else f"{binary} {name}"
 
 
 def _id(package: str, kind: str, name: str) -> str:

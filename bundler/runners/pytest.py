@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from bundler import probe
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, python
+from bundler.runners import Inside, Invocation, before_colons, python
 
 NAME = "pytest"
 COMMAND = ("python", "-m", "pytest")
@@ -25,6 +25,8 @@ NOT_KEPT = ""
 
 PLUGIN = "bundle_probe"
 PROGRAMS = frozenset({"pytest", "py.test", "pytest.exe", "py.test.exe"})
+
+file_of = before_colons
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -95,11 +97,6 @@ def seeded(
 ) -> tuple[list[str], dict[str, str]]:
     """Leave it to the probe, which seeds the generators before each test."""
     return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the file of a node id: what stands before its first `::`."""
-    return test_id.partition("::")[0]
 
 
 def own_id(test: TestResult, suite: str, root: Path) -> str:

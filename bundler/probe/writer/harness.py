@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import phases
@@ -81,6 +82,12 @@ class Harness:
     def problem(self) -> str:
         """Why something could not be recorded, or the empty text."""
         return self._directory.problem or (self._log.problem if self._log else "")
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the test's bundle, which is made now if it was not."""
+        self._begun()
+        return Path(self._directory.path)
 
     def log(
         self,
@@ -193,15 +200,25 @@ class Harness:
         more = [f"and {failed - MOST_SHOWN} more"] if failed > MOST_SHOWN else []
         return "\n".join(lines + more)
 
-    def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
-        """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
+    def attach(
+        self,
+        source: bytes | str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        media_type: str | None = None,
+    ) -> Path:
+        """Put bytes, or a copy of the file at a path, into the bundle, and return where it lies.
+
+        `name` is what it is called (else the file's own name); two of one name are both kept.
+        Raises OSError where the file cannot be read.
+        """
         name = name or ("attachment" if isinstance(source, bytes) else os.path.basename(source))
         name = Masking.masker.text(os.fspath(name))
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             target = self._place_for(name)
             size = self._directory.copy(file, target)
-        self._log_attachment(name, target, kind or media_type_of(name), size)
-        return target
+        self._log_attachment(name, target, media_type or media_type_of(name), size)
+        return Path(target)
 
     def trace_path(self, scenario: str) -> str:
         """Return where the trace of a scenario is to be written."""

@@ -29,6 +29,7 @@ from bundler.blocks import (
     attempt_word,
     test_name,
     verdict_word,
+    why_not_captured,
 )
 from bundler.errors import UnreadableRecording
 from bundler.escapes import one_line
@@ -138,11 +139,8 @@ def lines_of_test(
     for label, text in _test_facts(recording, test, look):
         if text:
             yield layout.labelled(label, text)
-    captured = all(
-        session.info.get("capture") != "no"
-        for session in recording.results.sessions
-        if session.id == test.session
-    )
+    sessions = [one for one in recording.results.sessions if one.id == test.session]
+    uncaptured = next(filter(None, map(why_not_captured, sessions)), None)
     told = told_by(recording, test, attempts)
     for label, text in _told_facts(recording, told):
         yield layout.labelled(label, text)
@@ -160,7 +158,7 @@ def lines_of_test(
             yield layout.note(phases)
         yield from _story_blocks(told.of(_key(test, attempt)), layout)
         yield from attempt_blocks(
-            recording, attempt, layout, word[1], captured=captured, every_subtest=True
+            recording, attempt, layout, word[1], uncaptured=uncaptured, every_subtest=True
         )
         for name, value in attempt.properties:
             yield layout.note(f"property {name}: {value}")

@@ -18,6 +18,8 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "cargo": ("cargo", "rustc"),
     "nextest": ("cargo", "cargo-nextest"),
     "node": ("node",),
+    "rspec": ("rspec",),
+    "strace": ("strace",),
 }
 """What each word of `BUNDLE_TEST_REQUIRE` asks for."""
 

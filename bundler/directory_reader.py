@@ -28,7 +28,6 @@ _OPEN_FILE = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
 _OPEN_FOLDER = _OPEN_FILE | getattr(os, "O_DIRECTORY", 0)

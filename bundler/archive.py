@@ -292,10 +292,9 @@ def _sole_zip(members: Members) -> str:
 
 
 def _without_top_folder(entries: dict[str, Entry]) -> dict[str, Entry]:
-    tops = {name.partition("/")[0] for name in entries}
-    prefix = f"{next(iter(tops), '')}/"
+    prefix = f"{next(iter(entries), '').partition('/')[0]}/"
     directly = any(name.count("/") == 1 for name in entries)
-    if len(tops) != 1 or not directly or not all(name.startswith(prefix) for name in entries):
+    if not directly or not all(name.startswith(prefix) for name in entries):
         return entries
     return {name.removeprefix(prefix): entry for name, entry in entries.items()}
 

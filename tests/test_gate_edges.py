@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import sys
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bundler import archive
+from bundler.directory_reader import open_regular
 from bundler.errors import DamagedRecording, HostileRecording, UnreadableRecording
 from bundler.limits import Limits
 from bundler.zip_records import looks_like_zip
@@ -139,3 +142,41 @@ def test_reading_leaves_no_descriptor_open(tmp_path: Path) -> None:
     with pytest.raises(DamagedRecording):
         members["one/two/file"]
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="flags that not every system has")
+def test_nothing_is_opened_that_is_followed_waited_for_or_becomes_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_text("x")
+    members = archive.open_directory(tmp_path)
+    asked: dict[str, int] = {}
+    real = os.open
+
+    def noting(path: str, flags: int, dir_fd: int | None = None) -> int:
+        asked[os.fspath(path)] = flags
+        return real(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert members["sub/file"] == b"x"
+    never = os.O_NONBLOCK | os.O_NOCTTY
+    assert asked == {
+        str(tmp_path): os.O_RDONLY | os.O_DIRECTORY | never,  # the way to it is the user's own
+        "sub": os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | never,
+        "file": os.O_RDONLY | os.O_NOFOLLOW | never,
+    }
+
+
+@pytest.mark.parametrize(("attributes", "is_plain"), [(0x21, True), (0x400, False), (0x421, False)])
+def test_a_reparse_point_of_windows_is_no_regular_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attributes: int, is_plain: bool
+) -> None:
+    (tmp_path / "file").write_text("x")
+    info = SimpleNamespace(st_mode=stat.S_IFREG | 0o644, st_file_attributes=attributes)
+    monkeypatch.setattr(os, "stat", lambda *_, **__: info)
+    if is_plain:
+        os.close(open_regular(tmp_path / "file", "it"))
+        return
+    with pytest.raises(HostileRecording, match=r"^it is not a regular file$"):
+        open_regular(tmp_path / "file", "it")

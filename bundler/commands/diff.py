@@ -21,6 +21,7 @@ from bundler.errors import RunNotFound
 from bundler.escapes import json_text, one_line
 from bundler.look import Look, Style
 from bundler.manifest import encode_document
+from bundler.own_events import course
 from bundler.recording import Recording
 from bundler.results import BAD, RED, Results
 from bundler.sighting import failures_of, words_of
@@ -103,8 +104,7 @@ def _partings(
     a: Recording, b: Recording, test_ids: list[str], around: int
 ) -> Iterator[tuple[str, Parting]]:
     for test_id in test_ids:
-        mine = steps((event for _, event in a.events()), test_id)
-        theirs = steps((event for _, event in b.events()), test_id)
+        mine, theirs = (steps(course(one, test_id), test_id) for one in (a, b))
         parting = first_parting(mine, theirs, around)
         if parting is not None:
             yield test_id, parting

@@ -182,7 +182,8 @@ def _environment_lines(environment: list[Difference], look: Look) -> Iterator[st
         yield f"  {one_line(f'{one.what}: {one.recorded} → {one.here}')}"
     rest = len(environment) - min(len(large), _MOST_DIFFERENCES)
     if rest:
-        yield f"  {'and ' if large else ''}{count(rest, 'difference')} that matter less (--json)"
+        less = f"{count(rest, 'difference')} that {'matters' if rest == 1 else 'matter'} less"
+        yield f"  {'and ' if large else ''}{less} (--json)"
 
 
 def _document(

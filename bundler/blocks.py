@@ -14,6 +14,7 @@ The look is that of nextest's reporter, for people who know it:
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ _NOT_CAPTURED = {
     "unittest": "the suite ran without --buffer",
 }
 _COLUMN = 12
+_SOURCE = re.compile(r"(?:async )?def \w|@\w[\w.]*[(\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) ->
     """Yield why an attempt or a collection failed, the traceback where there is one."""
     for failure in failures:
         yield layout.heading(f"failure{in_phase(failure.phase)}", style)
-        text = failure.traceback or _without_traceback(failure)
+        text = _indented(failure.traceback or _without_traceback(failure))
         lines = text_lines(text, colour=layout.look.colour)
         yield from layout.body(_errors_marked(lines, layout.look))
 
@@ -247,8 +249,15 @@ def _subtests(subtests: Iterable[Subtest], layout: Layout, *, every: bool) -> It
         yield layout.note(f"{passed} {'subtest' if passed == 1 else 'subtests'} passed")
 
 
+def _indented(traceback: str) -> str:
+    """Give source that pytest shows its first indentation back: its reports have lost it."""
+    return f"    {traceback}" if _SOURCE.match(traceback) else traceback
+
+
 def _without_traceback(failure: Failure) -> str:
-    what = f"{failure.type}: {failure.message}" if failure.type else failure.message
+    what = failure.message
+    if failure.type and not what.startswith(failure.type):
+        what = f"{failure.type}: {what}"
     if failure.file is None:
         return what
     return f"{what}\nat {failure.file}" + (f":{failure.line}" if failure.line is not None else "")

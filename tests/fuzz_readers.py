@@ -42,8 +42,9 @@ def anything(data: bytes) -> object:
 
 def look_at(recording: Any) -> object:
     """Do with a recording what the commands that open one do."""
-    from bundler.commands.export import writer_of
     from bundler.details import document_of_test, lines_of_test, run_lines
+
+    from bundler.commands.export import writer_of
     from bundler.formats import WRITERS
     from bundler.levels import Options
     from bundler.look import Look

@@ -174,7 +174,7 @@ def attempt_blocks(
     yield from failure_blocks(attempt.failures, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     if printed is None:
-        printed = output_blocks(recording.outputs(attempt.output_offsets), layout, style)
+        printed = _output_blocks(recording.outputs(attempt.output_offsets), layout, style)
     yield from printed
     if attempt.reason and not attempt_remark(attempt):
         known = {failure.message for failure in attempt.failures}
@@ -203,7 +203,7 @@ def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) ->
         yield from layout.body(_errors_marked(lines, layout.look))
 
 
-def output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
+def _output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
     """Yield what a test printed, a block for each stream of each phase, in the order it came."""
     for (stream, phase), pieces in itertools.groupby(outputs, lambda one: (one.stream, one.phase)):
         yield layout.heading(f"{stream}{in_phase(phase)}", style)

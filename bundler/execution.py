@@ -261,7 +261,7 @@ def last_lines(execution: Execution) -> list[str]:
         why = _why_plain(execution)
         lines += [f"bundle: recorded as a plain command: {why}"] if why else []
     if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
-        running = while_running(results)
+        running = _while_running(results)
         lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
     red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
     tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
@@ -291,7 +291,7 @@ def _why_plain(execution: Execution) -> str | None:
     return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
 
 
-def while_running(results: Results) -> str:
+def _while_running(results: Results) -> str:
     """Return `, while running TEST` for a run that ended in the middle of its tests."""
     running = [test.test_id for test in results.tests if test.verdict is Verdict.UNFINISHED]
     if not running:

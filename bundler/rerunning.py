@@ -79,8 +79,8 @@ def _carry_out(
     start = rerun.start
     runner = configured.choose(start.argv, configuration.runners, start.results)
     file_of = pytest_file if runner is None else runner.file_of
-    results = own_results(parent, runner, start.cwd)
-    chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), results, file_of)
+    results = _own_results(parent, runner, start.cwd)
+    chain = chains.child_chain(parent.manifest.run_id, _chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
     untold = _ended_badly_untold(parent, chain.state)
     for line in _first_lines(rerun, chain.state, untold=untold):
@@ -123,7 +123,7 @@ def _ended_badly_untold(parent: Recording, state: State) -> bool:
     return not told and parent.manifest.status.state not in (Status.PASSED, Status.NO_TESTS)
 
 
-def own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
+def _own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
     """Return the results of a run, its tests as the runner that reruns them calls them.
 
     A JUnit report knows classes and names; what stands in it is not changed otherwise.
@@ -161,7 +161,7 @@ def _select(
     return selection
 
 
-def chain_of(recording: Recording) -> chains.Chain | None:
+def _chain_of(recording: Recording) -> chains.Chain | None:
     """Return the chain that a run is in, or None where it is the first of its chain."""
     if chains.NAME not in recording.files:
         return None

@@ -90,7 +90,7 @@ class Translation:
     ) -> None:
         self.where = where
         self.runner = runner
-        self.run_id = run_id or str(uuid.uuid5(RUN_IDS, digest_of(source)))
+        self.run_id = run_id or str(uuid.uuid5(RUN_IDS, _digest_of(source)))
         self.source: dict[str, Any] = {"format": format}
         self.problems: list[str] = []
         self.clock_us = 0
@@ -447,7 +447,7 @@ class Translation:
             self._folding.take(self._log.append(line), event, data)
 
 
-def digest_of(source: IO[bytes] | Members) -> str:
+def _digest_of(source: IO[bytes] | Members) -> str:
     """Return the SHA-256 of a foreign recording in hex: of a file, or of names and contents."""
     digest = hashlib.sha256()
     if not isinstance(source, Members):

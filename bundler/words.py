@@ -80,7 +80,7 @@ def _root(
         raise typer.Exit
 
 
-def program() -> Any:
+def _program() -> Any:
     """Build the program's command, with every subcommand reachable."""
     app = typer.Typer(
         cls=Commands,
@@ -101,7 +101,7 @@ def obey(words: list[str], ui: Ui) -> int:
     """
     try:
         words = _limits_first(_after_dashes(words))
-        code = program().main(words, prog_name="bundle", standalone_mode=False, obj=ui)
+        code = _program().main(words, prog_name="bundle", standalone_mode=False, obj=ui)
     except typer.Exit as end:
         return end.exit_code
     except typer.Abort:

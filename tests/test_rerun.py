@@ -332,6 +332,17 @@ def test_where_no_order_was_recorded_the_start_tells_it() -> None:
     assert [names(one) for one in sequences] == ["ba"]
 
 
+def test_what_a_worker_ran_is_in_the_order_that_was_recorded_and_then_what_has_none() -> None:
+    results = saw(
+        line("TestStarted", "t.py::d", ts_us=5),
+        line("TestStarted", "t.py::c", ts_us=10, order=2),
+        line("TestStarted", "t.py::b", ts_us=20, order=1),
+        line("TestStarted", "t.py::a", ts_us=30, order=0),
+    )
+    sequences = worker_sequences(results, {f"t.py::{one}" for one in "abcd"})
+    assert [names(one) for one in sequences] == ["abcd"]
+
+
 def test_what_came_from_before_the_parent_is_expected_last() -> None:
     state = State(
         passing=frozenset({"t.py::p"}),

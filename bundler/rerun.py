@@ -234,9 +234,7 @@ class _Sight:
 
     def node_place(self, node: str) -> Place:
         """Return the row of a node that could not be collected before, and did not fail again."""
-        if node in self.selected:
-            return Place.PASSED
-        return Place.SKIPPED if node in self.skipped else Place.ABSENT
+        return Place.PASSED if node in self.selected else Place.ABSENT
 
     @cached_property
     def selected(self) -> set[str]:

@@ -198,6 +198,24 @@ def test_a_node_that_fails_takes_with_it_what_lies_inside(node: str, inside: boo
     assert (test_id in state_after(passing(test_id), results).outstanding) is inside
 
 
+@pytest.mark.parametrize(
+    ("node", "inside"),
+    [
+        ("pkg", True),
+        ("pkg.test_a", True),
+        ("pkg.test_a.TestX", True),
+        ("pkg.test", False),
+        ("pkg.test_b", False),
+    ],
+)
+def test_a_module_of_unittest_that_fails_takes_with_it_what_lies_inside(
+    node: str, inside: bool
+) -> None:
+    test_id = "pkg.test_a.TestX.test_y"
+    results = saw(line("CollectionFailed", node, failures=[]))
+    assert (test_id in state_after(passing(test_id), results).outstanding) is inside
+
+
 def test_a_file_that_skips_itself_skips_its_tests() -> None:
     before = State(frozenset({"a.py::t"}), frozenset({"a.py::u"}))
     results = saw(line("CollectionSkipped", "a.py", reason="no numpy"), collected("b.py::t"))

@@ -234,6 +234,7 @@ class _Sight:
 
     def node_place(self, node: str) -> Place:
         """Return the row of a node that could not be collected before, and did not fail again."""
+        # One that skips itself stays outstanding, as one that is absent does.
         return Place.PASSED if node in self.selected else Place.ABSENT
 
     @cached_property

@@ -34,7 +34,7 @@ _REPARSE_POINT = 0x400
 _FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
 _OPEN_FILE = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in _FLAGS)  # no two share a bit
 _OPEN_FOLDER = _OPEN_FILE | getattr(os, "O_DIRECTORY", 0)
-_RELATIVE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+_RELATIVE = os.open in os.supports_dir_fd
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
     ("documents", "names", "limits", "events", "seeds", "times", "redaction"),
-    ("testing",),
+    ("testing", "holding"),
     ("results",),
-    ("manifest", "eventlog", "fingerprint"),
+    ("manifest", "eventlog", "fingerprint", "spool"),
     ("status", "recording", "json_lines"),
     ("masked_log",),
     ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("test_bundles", "generators", "masked_files"),
     ("bundle",),
     ("masked_copy",),
-    ("event_lines", "spool"),
+    ("event_lines",),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),

@@ -24,6 +24,7 @@ import ctrf_schema
 import pytest
 from builders import a_log, a_recording, a_test, line
 from command_line import BUNDLE, Place, place
+from full_size import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -256,7 +257,9 @@ def seeded(seed: int, *lines: bytes | list[bytes]) -> Recording:
     return a_recording(log, seed=seed, seed_hex=show_seed(seed), command=command)
 
 
-ANY_RUN = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+ANY_RUN = settings(
+    max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 def again(recording: Recording, name: str, **options: str) -> Recording:

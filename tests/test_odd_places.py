@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from command_line import BUNDLE, Ended, Place, place
+from full_size import FULL
 from test_bad_input import cannot, mounted
 
 from bundler import bundle
@@ -18,7 +19,6 @@ from bundler.store import Store
 from bundler.verification import verify
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX files, limits and clocks")
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 FAILS = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 SUITE = "def test_a(): assert 0\n"
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from command_line import HERE
 from fault_driver import KILLED, PROJECT
+from full_size import FULL
 from test_bad_input import cannot
 from test_kill_everywhere import IDS, begin, ids, record, unsound, whole
 
@@ -27,7 +28,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ext4 on a loop device"),
 ]
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 DONE = 100
 
 

@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 from lxml import etree
 from test_every_reader import exported, read_bytes, reader_of, verdicts
 from test_junit_schema import schema
+from tools import cannot
 
 from bundler.formats import WRITERS, junit, libtest
 from bundler.manifest import Command
@@ -381,7 +382,7 @@ def test_a_seed_of_asupersync_is_read(seed: int) -> None:
 def of_ctrf(request: pytest.FixtureRequest) -> Any:
     found = ctrf_schema.validator(Path(request.config.cache.mkdir("ctrf-schema")))
     if found is None:
-        pytest.skip("CTRF's schema is not here: BUNDLE_TEST_CTRF_SCHEMA names none, npm has none")
+        cannot("CTRF's schema is not here: BUNDLE_TEST_CTRF_SCHEMA names none, npm has none")
     return found
 
 

@@ -14,7 +14,7 @@ from full_size import FULL
 from guest import Guest, with_faults
 from probe_driver import PYTHON, Workshop, clean_environment, probe_settings
 from probe_suites import Suite
-from test_bad_input import cannot
+from tools import cannot
 
 from bundler import bundle, cli
 from bundler.eventlog import PlainLog

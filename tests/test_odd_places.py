@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from command_line import BUNDLE, Ended, Place, place
 from full_size import FULL
-from test_bad_input import cannot, mounted
+from test_bad_input import mounted
+from tools import cannot
 
 from bundler import bundle
 from bundler.store import Store

@@ -18,8 +18,8 @@ import pytest
 from command_line import HERE
 from fault_driver import KILLED, PROJECT
 from full_size import FULL
-from test_bad_input import cannot
 from test_kill_everywhere import IDS, begin, ids, record, unsound, whole
+from tools import cannot
 
 from bundler import bundle
 from bundler.store import Store

@@ -20,7 +20,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,7 @@ def _carry_out(
         },
     )
     pruning.use(Path(parent.where))
-    code = _end(ui, execution, chain, planned, file_of)
+    code = _end(ui, rerun, execution, chain, planned, file_of)
     tidy(ui, execution, configuration)
     return code
 
@@ -313,7 +313,14 @@ def _selection(parent: Recording, planned: Plan) -> dict[str, Any]:
     return selection_document(planned, restore=states, random_seeds=generators.random_seeds(parent))
 
 
-def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_of: FileOf) -> int:
+def _end(
+    ui: Ui,
+    rerun: Rerun,
+    execution: Execution,
+    chain: chains.Chain,
+    planned: Plan,
+    file_of: FileOf,
+) -> int:
     recorded = execution.recorded
     for line in last_lines(execution):
         ui.status(line)
@@ -324,9 +331,13 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_
     known = {test.test_id for test in results.tests}
     known |= {one.test_id for one in results.deselected}
     known |= chain.state.uncollected
-    _list(ui, "not here any more", [one for one in planned.expected if one not in known])
-    _list(ui, "still outstanding", sorted(after.outstanding))
+    gone = {one for one in planned.expected if one not in known}
+    _list(ui, "still outstanding", sorted(after.outstanding), gone)
     ran = any(test.attempts for test in results.tests)
+    if gone and known.isdisjoint(chain.state.passing | chain.state.outstanding):
+        manifest = rerun.parent.manifest
+        where = f"run {manifest.run_id[:8]} was recorded in {one_line(manifest.command.cwd)}"
+        ui.status(f"bundle: none of its tests is in this project; {where}")
     code = rerun_exit_code(leave(execution), after.outstanding, ran)
     if code == 0:
         ui.status("bundle: nothing is outstanding")
@@ -335,12 +346,15 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_
     return code
 
 
-def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
+def _list(ui: Ui, what: str, ids: Sequence[str], gone: Collection[str] = ()) -> None:
+    """Say which tests, and which of them are gone: once for all, or of each."""
     if not ids:
         return
-    ui.status(f"bundle: {len(ids)} {what}:")
+    all_gone = len(gone) == len(ids)
+    ui.status(f"bundle: {len(ids)} {what}{', not here any more' if all_gone else ''}:")
     for one in ids[:MOST_LISTED]:
-        ui.status(f"  {one_line(one)}")
+        mark = "  (not here any more)" if one in gone and not all_gone else ""
+        ui.status(f"  {one_line(one)}{mark}")
     if len(ids) > MOST_LISTED:
         ui.status(f"  and {len(ids) - MOST_LISTED} more")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from command_line import BUNDLE, Ended, Place, place
 
 from bundler import cli
+from bundler.configuration import KEYS
 from bundler.errors import BundleError
 
 COMMAND = " ".join(BUNDLE)
@@ -44,7 +47,25 @@ def test_a_word_like_no_command_is_told_how_to_record(here: Place) -> None:
 def test_a_mistyped_option_of_run_is_not_taken_for_the_command(here: Place) -> None:
     ended = here.bundle("run", "--sed", "1", "--", "true")
     assert ended.code == 2
-    assert "no such option: --sed" in one_sentence(ended)
+    assert one_sentence(ended) == "no such option: --sed"
+    assert "Did you mean --seed?" in ended.stderr
+
+
+def test_an_option_like_no_other_is_told_where_the_help_is(here: Place) -> None:
+    ended = here.bundle("list", "--xyzzy")
+    assert one_sentence(ended) == "no such option: --xyzzy"
+    assert "Run `bundle list --help`" in ended.stderr
+
+
+def test_the_help_of_config_has_every_key_and_config_the_store_in_force(here: Place) -> None:
+    shown = here.bundle("config", "--help", COLUMNS="40").stdout
+    for name, key in KEYS.items():
+        assert re.search(rf"^ +{name} +{re.escape(key.help)}\n +Takes ", shown, re.MULTILINE), name
+    told = here.bundle("prune", "--keep-runs", "x")
+    assert "Run `bundle config --help`" in told.stderr
+    values = json.loads(here.bundle("config", "--json", BUNDLE_STORE="").stdout)
+    assert values["store"]["from"] == "default"
+    assert Path(values["store"]["value"]).is_absolute()
 
 
 def test_what_follows_the_command_is_the_commands(here: Place) -> None:

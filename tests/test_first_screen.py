@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,27 @@ def test_the_help_of_config_has_every_key_and_config_the_store_in_force(here: Pl
 def test_what_follows_the_command_is_the_commands(here: Place) -> None:
     echo = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--seed", "3"]
     assert here.bundle("run", *echo).stdout == "['--seed', '3']\n"
+
+
+def test_a_directory_that_an_artifact_was_unpacked_into_is_named_by_its_name(here: Place) -> None:
+    here.bundle("run", "--", "true")
+    here.bundle("pack", "-o", "ci.zip")
+    zipfile.ZipFile(here.project / "ci.zip").extractall(here.project / "artifact")
+    here.bundle("run", "--", "false")
+    for words in (["replay", "artifact"], ["show", "artifact"], ["verify", "artifact"]):
+        ended = here.bundle(*words)
+        assert ended.code == 0, ended.stderr
+    assert "Command true" in here.bundle("replay", "artifact").stdout
+    assert "Command false" in here.bundle("replay", "latest").stdout
+
+
+def test_a_file_that_is_no_recording_is_neither_a_run_nor_a_test(here: Place) -> None:
+    here.bundle("run", "--", "true")
+    here.file("notes", "of mine")
+    ended = here.bundle("replay", "notes")
+    assert ended.code == 4
+    assert "neither a run nor a test" in one_sentence(ended)
+    assert "no format that is known" in one_sentence(ended)
 
 
 def test_a_name_that_is_too_long_is_one_short_sentence(here: Place) -> None:

@@ -164,9 +164,11 @@ def attempt_blocks(
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
     `captured` is False where the suite ran with its capturing switched off. Subtests that passed
-    are only counted, unless every one is asked for. `printed` stands in place of the output.
+    are only counted, unless every one is asked for. `printed` stands in place of the output. A
+    failure that stands word by word in the output (a panic of Rust) is not shown twice.
     """
-    yield from failure_blocks(attempt.failures, layout, style)
+    told = [one for one in attempt.failures if not _is_printed(recording, attempt, one)]
+    yield from failure_blocks(told, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     if printed is None:
         printed = output_blocks(recording.outputs(attempt.output_offsets), layout, style)
@@ -176,6 +178,15 @@ def attempt_blocks(
         yield from () if attempt.reason in known else (layout.note(attempt.reason),)
     if not captured:
         yield layout.note("output was not captured: the suite ran with -s")
+
+
+def _is_printed(recording: Recording, attempt: Attempt, failure: Failure) -> bool:
+    text = failure.traceback
+    if text is None and failure.file is not None:
+        text = f"{failure.file}:{failure.line}: {failure.message}"
+    words = (text or "").strip().encode("utf-8", "surrogatepass")
+    outputs = recording.outputs(attempt.output_offsets) if words else ()
+    return any(words in one.content for one in outputs)
 
 
 def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) -> Iterator[str]:

@@ -33,7 +33,7 @@ from bundler.errors import UsageError
 from bundler.escapes import one_line
 from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import Command, encode_document
-from bundler.recorder import SELECTION, Request
+from bundler.recorder import SELECTION, Recorded, Request
 from bundler.recording import Recording
 from bundler.redaction import restored
 from bundler.rerun import (
@@ -217,7 +217,7 @@ def _carry_out(
     results = own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
-    untold = _ended_badly_untold(parent, chain.state)
+    untold = not (_told_of_tests(parent) or chain.state.passing or chain.state.outstanding)
     for line in _first_lines(rerun, chain.state, untold=untold):
         ui.status(line)
     request = replace(_request(rerun), runner=COMMAND_RUNNER if runner is None else runner.NAME)
@@ -254,11 +254,11 @@ def _carry_out(
     return code
 
 
-def _ended_badly_untold(parent: Recording, state: State) -> bool:
-    """Whether a run ended badly before it told of any test: all of it has to run again then."""
-    results = parent.results
-    told = results.tests or results.deselected or state.passing or state.outstanding
-    return not told and parent.manifest.status.state not in (Status.PASSED, Status.NO_TESTS)
+def _told_of_tests(recording: Recording | Recorded) -> bool:
+    """Whether a run got as far as its tests: one that ended badly before says nothing of them."""
+    results, status = recording.results, recording.manifest.status
+    told = results.tests or results.deselected or results.collection
+    return bool(told) or status.state in (Status.PASSED, Status.NO_TESTS)
 
 
 def own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
@@ -331,7 +331,7 @@ def _end(
     known = {test.test_id for test in results.tests}
     known |= {one.test_id for one in results.deselected}
     known |= chain.state.uncollected
-    gone = {one for one in planned.expected if one not in known}
+    gone = {one for one in planned.expected if one not in known and _told_of_tests(recorded)}
     _list(ui, "still outstanding", sorted(after.outstanding), gone)
     ran = any(test.attempts for test in results.tests)
     if gone and known.isdisjoint(chain.state.passing | chain.state.outstanding):

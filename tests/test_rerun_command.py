@@ -81,6 +81,18 @@ def test_a_run_that_ended_before_any_test_is_not_green_and_runs_again_as_a_whole
     assert "nothing is outstanding" in ended.stderr
 
 
+def test_a_rerun_that_ended_before_any_test_does_not_say_that_they_are_gone(here: Place) -> None:
+    lay(here, "a", "b", b="fail")
+    here.bundle("run", "--", *PYTEST)
+    here.file("conftest.py", "import no_such_module")
+    ended = rerun(here)
+    assert ended.code == 4
+    assert ended.stderr.splitlines()[-2:] == [
+        "bundle: 1 still outstanding:",
+        "  test_it.py::test_b",
+    ]
+
+
 def test_a_run_of_another_runner_that_ended_before_any_test_runs_again(here: Place) -> None:
     go = here.file("go", "#!/bin/sh\necho again >> ran\nexit 1\n")
     go.chmod(0o755)

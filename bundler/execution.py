@@ -294,7 +294,9 @@ def _why_plain(execution: Execution) -> str | None:
         return why
     runner = runner_of(argv)
     if runner is not None:
-        return f"{runner.NAME} told of no test: it watches, or was asked for something else"
+        code = execution.ended.code
+        why = f"it ended with exit code {code}" if code else "it watches"
+        return f"{runner.NAME} told of no test: {why}, or was asked for something else"
     script = javascript.script_of(argv, execution.request.cwd)
     if script is None or runner_of(script) is None:
         return None

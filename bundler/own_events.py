@@ -108,6 +108,11 @@ def own_events(
     return _merged(sources)
 
 
+def course(recording: Recording, test_id: str) -> Iterator[Event]:
+    """Yield what the run saw of one test and what the test said of itself, by time."""
+    return (own.event for own in own_events(recording, tests={test_id}, with_run=True))
+
+
 class Attempts:
     """The events of one test by attempt, what the log says of it among them: ask in their order.
 

@@ -29,7 +29,7 @@ from bundler.rerun import (
     selection_document,
 )
 from bundler.rerun_start import Start
-from bundler.results import COMMAND_RUNNER, Results
+from bundler.results import COMMAND_RUNNER, Results, Status
 from bundler.runners import Runner, Selection, configured
 from bundler.terminal import Ui
 
@@ -82,13 +82,16 @@ def _carry_out(
     results = _own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, _chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
-    for line in _first_lines(rerun, chain.state):
+    untold = _ended_badly_untold(parent, chain.state)
+    for line in _first_lines(rerun, chain.state, untold=untold):
         ui.status(line)
     request = replace(_request(rerun), runner=COMMAND_RUNNER if runner is None else runner.NAME)
     if runner is None and results.is_plain_command and not planned.expected:
         ui.status("bundle: nothing is outstanding")
         return 0
-    selection = None if runner is None else _select(ui, runner, rerun, planned, results)
+    selection = None
+    if runner is not None and not untold:
+        selection = _select(ui, runner, rerun, planned, results)
     if selection is not None:
         if not selection.commands:
             ui.status("bundle: nothing is outstanding" if not planned.expected else _NONE)
@@ -111,6 +114,13 @@ def _carry_out(
     code = _end(ui, execution, chain, planned, file_of)
     tidy(ui, execution, configuration)
     return code
+
+
+def _ended_badly_untold(parent: Recording, state: State) -> bool:
+    """Whether a run ended badly before it told of any test: all of it has to run again then."""
+    results = parent.results
+    told = results.tests or results.deselected or state.passing or state.outstanding
+    return not told and parent.manifest.status.state not in (Status.PASSED, Status.NO_TESTS)
 
 
 def _own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
@@ -186,10 +196,13 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_
     known |= chain.state.uncollected
     _list(ui, "not here any more", [one for one in planned.expected if one not in known])
     _list(ui, "still outstanding", sorted(after.outstanding))
-    if not after.outstanding:
-        ui.status("bundle: nothing is outstanding")
     ran = any(test.attempts for test in results.tests)
-    return rerun_exit_code(leave(execution), after.outstanding, ran)
+    code = rerun_exit_code(leave(execution), after.outstanding, ran)
+    if code == 0:
+        ui.status("bundle: nothing is outstanding")
+    elif not after.outstanding:
+        ui.status(f"bundle: no test is outstanding, but the command ended with exit code {code}")
+    return code
 
 
 def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
@@ -202,12 +215,11 @@ def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
         ui.status(f"  and {len(ids) - MOST_LISTED} more")
 
 
-def _first_lines(rerun: Rerun, state: State) -> list[str]:
+def _first_lines(rerun: Rerun, state: State, *, untold: bool) -> list[str]:
     short = rerun.parent.manifest.run_id[:8]
-    lines = [
-        f"bundle: rerun of {short}: {len(state.outstanding)} outstanding, "
-        f"{len(state.passing)} passing left out; started by {rerun.start.origin}"
-    ]
+    sets = f"{len(state.outstanding)} outstanding, {len(state.passing)} passing left out"
+    what = "it ended before any test was told of, so all of it runs" if untold else sets
+    lines = [f"bundle: rerun of {short}: {what}; started by {rerun.start.origin}"]
     if rerun.start.not_applied:
         words = " ".join(map(one_line, rerun.start.not_applied))
         lines.append(f"bundle: not applied: {words}")

@@ -15,6 +15,7 @@ from bundler.blocks import (
     attempt_word,
     test_name,
     verdict_word,
+    why_not_captured,
 )
 from bundler.errors import UnreadableRecording
 from bundler.escapes import one_line
@@ -50,10 +51,10 @@ def lines_of_test(
     for label, text in _told_facts(recording, told):
         yield layout.labelled(label, text)
     yield layout.rule()
-    captured = _is_captured(recording.results, test)
+    uncaptured = _why_not_captured(recording.results, test)
     for attempt in test.attempts:
         story = told.of(_key(test, attempt))
-        yield from _attempt_lines(recording, test, attempt, story, layout, captured=captured)
+        yield from _attempt_lines(recording, test, attempt, story, layout, uncaptured)
     if not test.attempts:
         yield layout.status(verdict_word(test), test_name(look, test))
 
@@ -100,9 +101,9 @@ def _trace_words(recording: Recording, file: TestFile) -> str:
         return f"unreadable: {error.message.removeprefix(file.member).lstrip(': ')}"
 
 
-def _is_captured(results: Results, test: TestResult) -> bool:
+def _why_not_captured(results: Results, test: TestResult) -> str | None:
     of_test = [session for session in results.sessions if session.id == test.session]
-    return all(session.info.get("capture") != "no" for session in of_test)
+    return next(filter(None, map(why_not_captured, of_test)), None)
 
 
 def _attempt_lines(
@@ -111,8 +112,7 @@ def _attempt_lines(
     attempt: Attempt,
     story: Story,
     layout: Layout,
-    *,
-    captured: bool,
+    uncaptured: str | None,
 ) -> Iterator[str]:
     word = attempt_word(test, attempt, live=recording.live)
     yield layout.status(
@@ -126,7 +126,7 @@ def _attempt_lines(
         yield layout.note(phases)
     yield from _story_blocks(story, layout)
     yield from attempt_blocks(
-        recording, attempt, layout, word[1], captured=captured, every_subtest=True
+        recording, attempt, layout, word[1], uncaptured=uncaptured, every_subtest=True
     )
     for name, value in attempt.properties:
         yield layout.note(f"property {name}: {value}")

@@ -26,6 +26,7 @@ first bytes of a file are of it; `read(source, where=…)`. One that reads archi
 from __future__ import annotations
 
 import hashlib
+import io
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any, NamedTuple
@@ -37,6 +38,7 @@ from bundler.errors import HostileRecording
 from bundler.event_lines import MAX_MESSAGE, MAX_TEST_ID, chunks, line_of, pieces
 from bundler.eventlog import PlainLog
 from bundler.events import VERSION, Event, decode_line
+from bundler.holding import Holding, packed_size
 from bundler.manifest import Command, Format, Log, Parent, RunManifest, RunStatus, to_document
 from bundler.recording import Recording
 from bundler.results import Failure, Folding, Verdict
@@ -97,7 +99,7 @@ class Translation:
         self._files = files
         self._tell = tell
         self._log = Spool(where)
-        self._folding = Folding()
+        self._folding = Folding(_holding(source, where))
         self._sessions = 0
         self._started: dict[str, Any] = {}
         self._seed: int | None = None
@@ -455,6 +457,16 @@ def _digest_of(source: IO[bytes] | Members) -> str:
             while chunk := member.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def _holding(source: IO[bytes] | Members, where: str) -> Holding:
+    """What may be kept of a file of that size; of a run that is going on there is none yet."""
+    if isinstance(source, Members):
+        size = sum(map(source.size, source))
+    else:
+        size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+    return Holding(packed_size(size) if size else None, f"{where}: the results")
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def test_a_member_is_streamed() -> None:
         assert first.read(1000) == content[:1000]
         assert second.read() == content
         assert first.read() == content[1000:]
+        assert first.read() == first.read(1) == b""
         assert members.size("a") == len(content)
 
 
@@ -305,6 +306,20 @@ def test_a_disk_that_fails_is_damage() -> None:
             members["a"]
         with pytest.raises(DamagedRecording, match=r"x\.zip cannot be read: Input/output error"):
             open_zip(file, where="x.zip")
+
+
+def test_what_is_nested_too_deep_leaves_no_temporary_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[IO[bytes]] = []
+
+    def noted(max_size: int) -> IO[bytes]:
+        made.append(io.BytesIO())
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", noted)
+    wrapped = build(Made("y.zip", build(Made("z.zip", build(Made("a"))))))
+    with pytest.raises(HostileRecording) as caught:
+        open_zip(wrapped, where="x.zip")
+    assert [file.closed for file in made] == [True], caught.value
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")

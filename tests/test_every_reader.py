@@ -21,6 +21,7 @@ from typing import Any, cast
 import pytest
 import zstandard
 from command_line import BUNDLE, Place, place
+from full_size import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -223,7 +224,9 @@ def test_an_endless_pipe_of_something_else_is_let_go() -> None:
         read_stream(io.BufferedReader(Endless()), where="a pipe")
 
 
-MUTATIONS = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+MUTATIONS = settings(
+    max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 
 @pytest.mark.parametrize("path", [*OF_EACH, FIXTURES / "junit" / "gotestsum.xml"], ids=named)

@@ -64,6 +64,32 @@ def test_a_chain_runs_what_did_not_pass_until_nothing_is_outstanding(here: Place
     assert ran(here) == ["c"]
 
 
+def test_a_run_that_ended_before_any_test_is_not_green_and_runs_again_as_a_whole(
+    here: Place,
+) -> None:
+    lay(here, "a")
+    broken = here.file("conftest.py", "import no_such_module")
+    assert here.bundle("run", "--", *PYTEST).code == 4
+    ended = rerun(here)
+    assert ended.code == 4
+    assert "it ended before any test was told of, so all of it runs" in ended.stderr
+    assert "nothing is outstanding" not in ended.stderr
+    assert "no test is outstanding, but the command ended with exit code 4" in ended.stderr
+    broken.unlink()
+    ended = rerun(here)
+    assert (ended.code, ran(here)) == (0, ["a"])
+    assert "nothing is outstanding" in ended.stderr
+
+
+def test_a_run_of_another_runner_that_ended_before_any_test_runs_again(here: Place) -> None:
+    go = here.file("go", "#!/bin/sh\necho again >> ran\nexit 1\n")
+    go.chmod(0o755)
+    ended = here.bundle("run", "--", "./go", "test", "./...")
+    assert "told of no test: it ended with exit code 1" in ended.stderr
+    assert rerun(here).code == 1
+    assert (here.project / "ran").read_text() == "again\nagain\n"
+
+
 def test_nothing_left_to_run_is_success(here: Place) -> None:
     lay(here, "a")
     here.bundle("run", "--", *PYTEST)

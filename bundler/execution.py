@@ -77,20 +77,33 @@ def _record(
         return Execution(request, _unrecorded(request, env))
     child = {**env, **child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, probe_settings(recording, probe.PATH))
+    ended = _run(ui, recording, child, configuration)
+    recorded = _end(ui, recording, ended)
+    return Execution(request, ended, recorded, _tail(recording))
+
+
+def _run(
+    ui: Ui, recording: Recorder, env: Mapping[str, str], configuration: Configuration
+) -> process.Exit:
+    request = recording.request
     recording.start_describing()
     if not request.redact:
         ui.status(f"bundle: {recorder.NOT_REDACTED}")
 
     def invoke(argv: list[str]) -> process.Exit:
-        return _invoke(ui, recording, argv, child, configuration)
+        return _invoke(ui, recording, argv, env, configuration)
 
     recording.leave_out(request.left_out)
-    ended = _one_after_the_other(request, invoke)
+    return _one_after_the_other(request, invoke)
+
+
+def _end(ui: Ui, recording: Recorder, ended: process.Exit) -> Recorded | None:
+    """Finish the recording, and say what there is to say of it and of the command."""
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
-        is_one_test=request.runner == COMMAND_RUNNER,
+        is_one_test=recording.request.runner == COMMAND_RUNNER,
     )
     for remark in recording.remarks:
         ui.status(f"bundle: {remark}")
@@ -98,7 +111,7 @@ def _record(
         recording.disarm(ended.recording_error)
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
-    return Execution(request, ended, recorded, _tail(recording))
+    return recorded
 
 
 def runner_name(

@@ -44,7 +44,7 @@ from bundler.recording import Recording
 from bundler.results import Failure, Folding, Verdict
 from bundler.seeds import show_seed
 from bundler.spool import Spool
-from bundler.status import infer
+from bundler.status import infer, run_finished
 from bundler.times import UNKNOWN_TIME
 
 RUN_IDS = uuid.UUID("6d1f0d0e-3f5c-5c1b-9a55-4f6b6f0c2b7d")
@@ -349,15 +349,8 @@ class Translation:
             status = infer(results) if status is None else status(infer(results))
         duration_us = results.last_ts_us if duration_us is None else duration_us
         if not cut:
-            finished = {
-                **{k: v for k, v in msgspec.to_builtins(status).items() if k != "state"},
-                "status": status.state,
-                "duration_us": duration_us,
-                "counts": results.counts,
-                "events": results.events,
-            }
-            message = f"{status.state} after {duration_us / 1e6:.2f} s"
-            self._write("RunFinished", "run", message, finished, seed=seed)
+            message, data = run_finished(status, duration_us, results)
+            self._write("RunFinished", "run", message, data, seed=seed)
         manifest = msgspec.structs.replace(
             self._manifest(seed or 0),
             status=status,

@@ -23,6 +23,7 @@ from .file_names import (
     SUMMARY,
     trace_file_name,
 )
+from .format_version import FORMAT
 from .json_text import pretty
 from .masking import Masking
 from .media_types import media_type_of
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 SNAPSHOT = ("ASUPERSYNC_SEED", "BUNDLE_RUN_SEED", "BUNDLE_SEED", "PYTHONHASHSEED", "TZ")
 """The variables that a manifest keeps: seeds, and what else is no secret and no path."""
 
-FORMAT = {"major": 1, "minor": 1}
 PASSED, ASSERTION_FAILURE = "passed", "assertion_failure"
 MOST_KEPT = 20_000
 """How many assertions, and how many phases, of one test its documents hold; its log has all."""

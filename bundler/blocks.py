@@ -169,9 +169,11 @@ def attempt_blocks(
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
     `uncaptured` is what `why_not_captured` says of the session. Subtests that passed are only
-    counted, unless every one is asked for. `printed` stands in place of the output.
+    counted, unless every one is asked for. `printed` stands in place of the output. A failure
+    that stands word by word in the output (a panic of Rust) is not shown twice.
     """
-    yield from failure_blocks(attempt.failures, layout, style)
+    told = [one for one in attempt.failures if not _is_printed(recording, attempt, one)]
+    yield from failure_blocks(told, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     if printed is None:
         printed = _output_blocks(recording.outputs(attempt.output_offsets), layout, style)
@@ -192,6 +194,15 @@ def why_not_captured(session: Session) -> str | None:
         return "nextest does not capture benchmarks"
     runner = str(info.get("runner", "its runner"))
     return _NOT_CAPTURED.get(runner) or f"{runner} leaves it where it is printed"
+
+
+def _is_printed(recording: Recording, attempt: Attempt, failure: Failure) -> bool:
+    text = failure.traceback
+    if text is None and failure.file is not None:
+        text = f"{failure.file}:{failure.line}: {failure.message}"
+    words = (text or "").strip().encode("utf-8", "surrogatepass")
+    outputs = recording.outputs(attempt.output_offsets) if words else ()
+    return any(words in one.content for one in outputs)
 
 
 def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from bundler.documents import load_document
 from bundler.escapes import one_line
 from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import encode_document
-from bundler.recorder import Request
+from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
 from bundler.rerun import (
     FileOf,
@@ -82,7 +82,7 @@ def _carry_out(
     results = _own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, _chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
-    untold = _ended_badly_untold(parent, chain.state)
+    untold = not (_told_of_tests(parent) or chain.state.passing or chain.state.outstanding)
     for line in _first_lines(rerun, chain.state, untold=untold):
         ui.status(line)
     request = replace(_request(rerun), runner=COMMAND_RUNNER if runner is None else runner.NAME)
@@ -111,16 +111,16 @@ def _carry_out(
         documents=_documents(parent, chain, planned),
     )
     pruning.use(Path(parent.where))
-    code = _end(ui, execution, chain, planned, file_of)
+    code = _end(ui, rerun, execution, chain, planned, file_of)
     tidy(ui, execution, configuration)
     return code
 
 
-def _ended_badly_untold(parent: Recording, state: State) -> bool:
-    """Whether a run ended badly before it told of any test: all of it has to run again then."""
-    results = parent.results
-    told = results.tests or results.deselected or state.passing or state.outstanding
-    return not told and parent.manifest.status.state not in (Status.PASSED, Status.NO_TESTS)
+def _told_of_tests(recording: Recording | Recorded) -> bool:
+    """Whether a run got as far as its tests: one that ended badly before says nothing of them."""
+    results, status = recording.results, recording.manifest.status
+    told = results.tests or results.deselected or results.collection
+    return bool(told) or status.state in (Status.PASSED, Status.NO_TESTS)
 
 
 def _own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
@@ -183,7 +183,14 @@ def _selection(parent: Recording, planned: Plan) -> dict[str, Any]:
     return selection_document(planned, restore=states, random_seeds=generators.random_seeds(parent))
 
 
-def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_of: FileOf) -> int:
+def _end(
+    ui: Ui,
+    rerun: Rerun,
+    execution: Execution,
+    chain: chains.Chain,
+    planned: Plan,
+    file_of: FileOf,
+) -> int:
     recorded = execution.recorded
     for line in last_lines(execution):
         ui.status(line)
@@ -194,9 +201,13 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_
     known = {test.test_id for test in results.tests}
     known |= {one.test_id for one in results.deselected}
     known |= chain.state.uncollected
-    _list(ui, "not here any more", [one for one in planned.expected if one not in known])
-    _list(ui, "still outstanding", sorted(after.outstanding))
+    gone = {one for one in planned.expected if one not in known and _told_of_tests(recorded)}
+    _list(ui, "still outstanding", sorted(after.outstanding), gone)
     ran = any(test.attempts for test in results.tests)
+    if gone and known.isdisjoint(chain.state.passing | chain.state.outstanding):
+        manifest = rerun.parent.manifest
+        where = f"run {manifest.run_id[:8]} was recorded in {one_line(manifest.command.cwd)}"
+        ui.status(f"bundle: none of its tests is in this project; {where}")
     code = rerun_exit_code(leave(execution), after.outstanding, ran)
     if code == 0:
         ui.status("bundle: nothing is outstanding")
@@ -205,12 +216,15 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_
     return code
 
 
-def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
+def _list(ui: Ui, what: str, ids: Sequence[str], gone: Collection[str] = ()) -> None:
+    """Say which tests, and which of them are gone: once for all, or of each."""
     if not ids:
         return
-    ui.status(f"bundle: {len(ids)} {what}:")
+    all_gone = len(gone) == len(ids)
+    ui.status(f"bundle: {len(ids)} {what}{', not here any more' if all_gone else ''}:")
     for one in ids[:MOST_LISTED]:
-        ui.status(f"  {one_line(one)}")
+        mark = "  (not here any more)" if one in gone and not all_gone else ""
+        ui.status(f"  {one_line(one)}{mark}")
     if len(ids) > MOST_LISTED:
         ui.status(f"  and {len(ids) - MOST_LISTED} more")
 

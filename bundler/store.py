@@ -220,13 +220,22 @@ def open_recording(name: str = "latest", *, store: Store | None = None) -> Recor
         return _open_stream(sys.stdin.buffer, where="standard input")
     if is_path(name):
         return open_path(Path(name))
-    return bundle.read((store or open_store()).find(name).path)
+    try:
+        return bundle.read((store or open_store()).find(name).path)
+    except RunNotFound:
+        if not _lies_here(name):
+            raise
+    return open_path(Path(name))
 
 
 def directory_of(name: str, *, store: Store | None = None) -> Path:
     """Return where the run of that name lies: a directory or a file. Raises RunNotFound."""
     if not is_path(name):
-        return (store or open_store()).find(name).path
+        try:
+            return (store or open_store()).find(name).path
+        except RunNotFound:
+            if not _lies_here(name):
+                raise
     path = Path(name)
     _must_exist(path)
     return path
@@ -241,6 +250,11 @@ def open_path(path: Path) -> Recording:
         return opening.read_path(path)
     except OSError as error:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _lies_here(name: str) -> bool:
+    """Whether a word that names no run is the name of a file or directory here."""
+    return name != "latest" and os.path.lexists(name)
 
 
 def _must_exist(path: Path) -> None:

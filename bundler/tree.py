@@ -204,6 +204,8 @@ _WORST_FIRST = [
     for verdict in (*_BAD_FIRST, *(one for one in Verdict if one not in _BAD_FIRST))
 ]
 
+_RED = tuple(verdict.value for verdict in _BAD_FIRST if verdict is not Verdict.FLAKY)
+
 _RIGHT = frozenset({2, 3})
 """The columns of numbers."""
 
@@ -282,6 +284,7 @@ def _aligned(column: Sequence[str], *, right: bool) -> list[str]:
 def _cells(line: Line, clock: Clock, with_seeds: bool) -> list[str]:
     row = line.row
     counts = show_counts(row.counts) if row.counts else ""
+    latest = "*latest" if line.latest else ""
     seed = [] if not with_seeds else [""] if row.seed is None else [show_seed(row.seed)]
     return [
         line.graph + line.name,
@@ -290,7 +293,7 @@ def _cells(line: Line, clock: Clock, with_seeds: bool) -> list[str]:
         "" if row.size_bytes is None else show_size(row.size_bytes),
         *seed,
         _show_status(row),
-        "  ".join(word for word in (counts, line.note, "*latest" if line.latest else "") if word),
+        "  ".join(word for word in (counts, _yet(row), line.note, latest) if word),
     ]
 
 
@@ -298,6 +301,13 @@ def _show_status(row: Row) -> str:
     if row.live:
         return "recording"
     return row.status.replace("_", " ") if row.status in _KNOWN_STATUSES else "unknown"
+
+
+def _yet(row: Row) -> str:
+    """What a failed run has to say of its tests where none of them failed."""
+    if row.status != Status.FAILED or not row.counts or any(map(row.counts.get, _RED)):
+        return ""
+    return "(no test of these failed)"
 
 
 def _show_time(created_us: int, clock: Clock) -> str:

@@ -356,6 +356,30 @@ def test_the_type_of_a_failure_is_said_once(message: str, shown: str) -> None:
     assert list(lines)[1:] == [f"    {shown}"]
 
 
+PANIC = "thread 'bad' panicked at src/lib.rs:3:38:\nassertion failed\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "output", "twice"),
+    [
+        ({"message": "m", "traceback": PANIC}, f"out\n{PANIC}note", False),
+        ({"message": "want 3", "file": "a_test.go", "line": 4}, "    a_test.go:4: want 3\n", False),
+        ({"message": "m", "traceback": PANIC}, "assertion failed\n", True),
+        ({"message": "want 3", "file": "a_test.go", "line": 4}, "want 3\n", True),
+        ({"message": "out"}, "out\n", True),
+    ],
+)
+def test_a_failure_that_stands_in_the_output_is_shown_once(
+    failure: dict[str, Any], output: str, twice: bool
+) -> None:
+    failure = {"phase": "call", **failure}
+    made = recording(
+        a_log(session(), attempt("t", "failed", printed("t", output), failures=[failure]))
+    )
+    text = shown(made)
+    assert ("failure ───" in text, "stdout ───" in text) == (twice, True)
+
+
 BARE = Layout(Look())
 HOSTILE = st.text(st.sampled_from("\x1b[2Jm\x9b\r\n\t\x00\u202e:#\ud800aé "), max_size=12)
 

@@ -28,6 +28,8 @@ _START = re.compile(
     rb"gh[pousr]_|github_pat_|gl[a-z]{2,5}-|xox[abeoprs]-|xapp-|A[KS]IA|AIza|GOCSPX-"
     rb"|[sr]k_(?:live|test)_|whsec_|pypi-|eyJ"
 )
+_JWT = b"eyJ"
+_PART = re.compile(rb"[A-Za-z0-9_-]*")
 _STARTS = Needles(
     dict.fromkeys(
         [b"gh%c_" % c for c in b"pousr"]
@@ -80,12 +82,17 @@ def partial(data):
 
 
 def _tokens(data, begin, end):
+    no_jwt_before = begin
     start = _START.search(data, begin, end)
     while start:
-        token = _TOKEN.match(data, start.start())
+        at = start.start()
+        is_jwt = start[0] == _JWT
+        token = None if is_jwt and at < no_jwt_before else _TOKEN.match(data, at)
         if token:
             yield token.start(), token.end(), token.lastgroup
-        start = _START.search(data, token.end() if token else start.start() + 1, end)
+        elif is_jwt and at >= no_jwt_before:  # what follows its first part is what follows them all
+            no_jwt_before = _PART.match(data, at).end()
+        start = _START.search(data, token.end() if token else at + 1, end)
 
 
 def _keys(data):

@@ -18,12 +18,12 @@ import msgspec
 
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, TooNewRecording
+from bundler.probe.writer.format_version import FORMAT_MAJOR as FORMAT_MAJOR
+from bundler.probe.writer.format_version import FORMAT_MINOR as FORMAT_MINOR
 from bundler.results import Results
 from bundler.seeds import show_seed
 
 NAME = "manifest.json"
-FORMAT_MAJOR = 1
-FORMAT_MINOR = 1
 
 
 class Format(msgspec.Struct, frozen=True):

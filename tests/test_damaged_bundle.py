@@ -16,7 +16,7 @@ import pytest
 from builders import a_manifest, a_test, line
 from full_size import FULL
 
-from bundler import bundle, cli
+from bundler import bundle, cli, live_bundle, packing
 from bundler.errors import BundleError
 from bundler.manifest import RunStatus
 from bundler.opening import read_path, read_stream
@@ -33,7 +33,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sealed bundle of a run of three tests, of which two did not pass."""
     directory = tmp_path_factory.mktemp("bundle") / "run"
     directory.mkdir()
-    live = bundle.begin(
+    live = live_bundle.begin(
         directory, a_manifest(status=RunStatus("running")), started_ns=time.monotonic_ns()
     )
     lines = a_test("a") + a_test("b", "failed") + [line("TestStarted", "c", attempt=1, order=0)]
@@ -90,7 +90,7 @@ def test_any_byte_of_any_member_may_be_wrong(sealed: Path, whole: Recording) -> 
 
 def test_any_byte_of_a_packed_bundle_may_be_wrong(sealed: Path, whole: Recording) -> None:
     target = io.BytesIO()
-    bundle.pack(sealed, target)
+    packing.pack(sealed, target)
     for changed in damaged(target.getvalue()):
         try:
             recording = read_stream(io.BytesIO(changed), where="x.zip")

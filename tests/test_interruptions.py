@@ -22,7 +22,7 @@ from command_line import BUNDLE, Ended, Place, place
 from full_size import FULL
 from reliability import note
 
-from bundler import bundle
+from bundler import bundle, sealing
 from bundler.results import Verdict
 from bundler.store import Store
 from bundler.verification import verify
@@ -115,7 +115,7 @@ def assert_nothing_is_lost(one: Interrupted) -> str:
         assert recording.manifest.status.state in ("cancelled", "failed", "interrupted")
         assert verify(recording) == []
     else:
-        bundle.seal_abandoned(run.path)
+        sealing.seal_abandoned(run.path)
         assert verify(bundle.read(run.path)) == []
     return recording.manifest.status.state
 

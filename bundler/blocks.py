@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from bundler.escapes import one_line, output_lines, text_lines
 from bundler.look import Look, Style
 from bundler.recording import Output, Recording
-from bundler.results import BAD, Attempt, Failure, Subtest, TestResult, Verdict
+from bundler.results import BAD, Attempt, Failure, Session, Subtest, TestResult, Verdict
 
 WORDS = {
     Verdict.PASSED: ("PASS", Style.PASSED),
@@ -41,6 +41,11 @@ RUNNING = ("RUNNING", Style.WARNING)
 
 _WITH_REASON = frozenset({Verdict.SKIPPED, Verdict.XFAILED})
 _SHORT_WORDS = {Verdict.TIMED_OUT: "TMT", Verdict.UNFINISHED: "UNF"}
+_NOT_CAPTURED = {
+    "pytest": "the suite ran with -s",
+    "nextest": "the suite ran with --no-capture",
+    "unittest": "the suite ran without --buffer",
+}
 _COLUMN = 12
 _SOURCE = re.compile(r"(?:async )?def \w|@\w[\w.]*[(\n]")
 
@@ -157,27 +162,38 @@ def attempt_blocks(
     layout: Layout,
     style: Style,
     *,
-    captured: bool = True,
+    uncaptured: str | None = None,
     every_subtest: bool = False,
     printed: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
-    `captured` is False where the suite ran with its capturing switched off. Subtests that passed
-    are only counted, unless every one is asked for. `printed` stands in place of the output. A
-    failure that stands word by word in the output (a panic of Rust) is not shown twice.
+    `uncaptured` is what `why_not_captured` says of the session. Subtests that passed are only
+    counted, unless every one is asked for. `printed` stands in place of the output. A failure
+    that stands word by word in the output (a panic of Rust) is not shown twice.
     """
     told = [one for one in attempt.failures if not _is_printed(recording, attempt, one)]
     yield from failure_blocks(told, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     if printed is None:
-        printed = output_blocks(recording.outputs(attempt.output_offsets), layout, style)
+        printed = _output_blocks(recording.outputs(attempt.output_offsets), layout, style)
     yield from printed
     if attempt.reason and not attempt_remark(attempt):
         known = {failure.message for failure in attempt.failures}
         yield from () if attempt.reason in known else (layout.note(attempt.reason),)
-    if not captured:
-        yield layout.note("output was not captured: the suite ran with -s")
+    if uncaptured:
+        yield layout.note(f"output was not captured: {uncaptured}")
+
+
+def why_not_captured(session: Session) -> str | None:
+    """Return why nothing that tests print is theirs, in the words of their runner, if so."""
+    info = session.info
+    if info.get("capture") != "no":
+        return None
+    if info.get("run_mode") == "benchmark":
+        return "nextest does not capture benchmarks"
+    runner = str(info.get("runner", "its runner"))
+    return _NOT_CAPTURED.get(runner) or f"{runner} leaves it where it is printed"
 
 
 def _is_printed(recording: Recording, attempt: Attempt, failure: Failure) -> bool:
@@ -198,7 +214,7 @@ def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) ->
         yield from layout.body(_errors_marked(lines, layout.look))
 
 
-def output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
+def _output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
     """Yield what a test printed, a block for each stream of each phase, in the order it came."""
     for (stream, phase), pieces in itertools.groupby(outputs, lambda one: (one.stream, one.phase)):
         yield layout.heading(f"{stream}{in_phase(phase)}", style)

@@ -23,7 +23,7 @@ told by the sequence in which runs were recorded. The middle one of the five new
 believed: time is taken to have gone on since then by a week at most, and not backwards. So a clock
 that is ten years ahead deletes nothing that a week would not, and neither does coming back from a
 long holiday: a project that rests keeps its runs. A run that was used later than that believed now
-counts as used when the next run after it was recorded.
+counts as used when the runs after it were recorded, the earliest of them.
 """
 
 from __future__ import annotations

@@ -100,11 +100,11 @@ def fingerprints(attempt: Attempt) -> frozenset[str]:
     """Return what an attempt that went wrong is known by; one for each of its failures."""
     if attempt.outcome in (None, Verdict.CRASHED):
         return frozenset({DIED})
-    found = {known_by(failure) for failure in failures_of(attempt)}
+    found = {_known_by(failure) for failure in failures_of(attempt)}
     return frozenset(found or {str(attempt.outcome)})
 
 
-def known_by(failure: Failure) -> str:
+def _known_by(failure: Failure) -> str:
     """Return what a failure is known by: its phase and its fingerprint."""
     return f"{failure.phase} {fingerprint(failure.type, failure.file, failure.message)}"
 
@@ -122,10 +122,10 @@ def words_of(attempt: Attempt) -> str:
     failures = failures_of(attempt)
     if not failures:
         return attempt.reason or str(attempt.outcome)
-    return failure_words(failures[0])
+    return _failure_words(failures[0])
 
 
-def failure_words(failure: Failure) -> str:
+def _failure_words(failure: Failure) -> str:
     """Return a failure in a line: where, and what."""
     place = f"{failure.file}:{failure.line}: " if failure.file and failure.line else ""
     phase = "" if failure.phase in ("call", "collect") else f"in {failure.phase}: "
@@ -199,8 +199,8 @@ def _uncollected(results: Results, wanted: set[str] | None) -> list[Original]:
     return [
         Original(
             target=Target(problem.node_id, collection=True),
-            fingerprints=frozenset(map(known_by, problem.failures)),
-            words=failure_words(problem.failures[0]) if problem.failures else "not collected",
+            fingerprints=frozenset(map(_known_by, problem.failures)),
+            words=_failure_words(problem.failures[0]) if problem.failures else "not collected",
             text="\n".join(f"{f.type}: {f.message}\n{f.traceback or ''}" for f in problem.failures),
             message=problem.failures[0].message if problem.failures else "",
             file=problem.file or problem.node_id,
@@ -217,10 +217,10 @@ def _look_at_node(results: Results, status: RunStatus, original: Original) -> tu
         failure for problem in broken if problem.node_id == node for failure in problem.failures
     ]
     for failure in found:
-        if known_by(failure) in original.fingerprints:
-            return Seen.SAME, failure_words(failure)
+        if _known_by(failure) in original.fingerprints:
+            return Seen.SAME, _failure_words(failure)
     if found:
-        return Seen.DIFFERENT, _different_words(original, failure_words(found[0]), found)
+        return Seen.DIFFERENT, _different_words(original, _failure_words(found[0]), found)
     if not results.sessions or status.state in (Status.USAGE_ERROR, Status.INTERNAL_ERROR):
         return Seen.NOTHING, _early(status)
     collected = [key[1] for key in results.collected] + [d.test_id for d in results.deselected]
@@ -233,7 +233,7 @@ def _why_not_executed(results: Results, status: RunStatus, test_id: str) -> tupl
     file = pytest_file(test_id)
     for problem in results.collection:
         if problem.outcome is Verdict.ERRORED and file.startswith(problem.node_id or file):
-            why = failure_words(problem.failures[0]) if problem.failures else "no reason given"
+            why = _failure_words(problem.failures[0]) if problem.failures else "no reason given"
             return Seen.NOTHING, f"{problem.node_id or 'its file'} could not be collected: {why}"
     if not results.sessions or Status(status.state) in _ENDED_EARLY:
         return Seen.NOTHING, _early(status)

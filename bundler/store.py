@@ -124,7 +124,7 @@ class Store:
         """
         import tempfile
 
-        from bundler import atomic, bundle
+        from bundler import adoption, atomic
 
         run_id = recording.manifest.run_id
         if not places.RUN_ID.fullmatch(run_id):
@@ -136,7 +136,7 @@ class Store:
         with tempfile.TemporaryDirectory(dir=self.directory, prefix="adding-") as temporary:
             incoming = Path(temporary) / "run"
             incoming.mkdir()
-            bundle.adopt(incoming, recording, source)
+            adoption.adopt(incoming, recording, source)
             path = self._next(run_id)
             incoming.rename(path)
         atomic.sync_directory(self.directory)
@@ -178,13 +178,6 @@ class Store:
         return [(folder / name, sequence, run_id) for name, sequence, run_id in found]
 
 
-def new_run_id() -> str:
-    """Return a fresh run id, a random UUID."""
-    import uuid
-
-    return str(uuid.uuid4())
-
-
 def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -> Store:
     """Return the store that is configured, for the project that `start` lies in."""
     project = project_of(start or current_directory())
@@ -224,7 +217,7 @@ def open_recording(name: str = "latest", *, store: Store | None = None) -> Recor
     from bundler import bundle
 
     if name == "-":
-        return open_stream(sys.stdin.buffer, where="standard input")
+        return _open_stream(sys.stdin.buffer, where="standard input")
     if is_path(name):
         return open_path(Path(name))
     try:
@@ -283,7 +276,7 @@ def _why(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def open_stream(stream: IO[bytes], *, where: str) -> Recording:
+def _open_stream(stream: IO[bytes], *, where: str) -> Recording:
     """Open what comes through a pipe, of whatever format."""
     from bundler import opening
 

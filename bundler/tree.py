@@ -91,7 +91,7 @@ class Line:
     @property
     def name(self) -> str:
         """The digits of the run id that are shown."""
-        return show_id(self.row.run_id, self.shown)
+        return _show_id(self.row.run_id, self.shown)
 
 
 def draw(rows: Sequence[Row], *, ascii_only: bool = False) -> list[Line]:
@@ -156,7 +156,7 @@ def text_lines(
     return [*drawn, "", f"{len(lines)} {'run' if len(lines) == 1 else 'runs'}, {show_size(size)}"]
 
 
-def show_id(run_id: str, length: int = SHORT) -> str:
+def _show_id(run_id: str, length: int = SHORT) -> str:
     """Return the first digits of a run id, or a `?` where it cannot be one."""
     return run_id[:length] if _LOOKS_LIKE_AN_ID(run_id) else "?"
 
@@ -238,7 +238,7 @@ class _Forest:
         if parent is None or self.parents[index] is not None:
             return ""
         why = "in a circle" if index in self.circles else "not here"
-        return f"(rerun of {show_id(parent)}, {why})"
+        return f"(rerun of {_show_id(parent)}, {why})"
 
     def _break_circles(self) -> set[int]:
         """Take its parent from the oldest run of every circle; return those runs."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import fuzz_readers
 import pytest
 import yaml
 
@@ -32,9 +33,15 @@ from bundler.schema import validator
 
 ROOT = Path(__file__).parent.parent
 ACTION: dict[str, Any] = yaml.safe_load((ROOT / ".github/actions/bundle/action.yml").read_bytes())
-WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_bytes())
+WORKFLOWS: dict[str, dict[str, Any]] = {
+    path.stem: yaml.safe_load(path.read_bytes()) for path in (ROOT / ".github/workflows").iterdir()
+}
+WORKFLOW, NIGHTLY = WORKFLOWS["ci"], WORKFLOWS["nightly"]
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
 BASH = shutil.which("bash") or "bash"
+
+AS_ROOT = 'sudo -E env "PATH=$PATH" "PYTHONPATH=$PYTHONPATH" bash .ci/run'
+"""Disks that fill up and a power that goes are made by mounts."""
 
 SUITE = """
     def test_adds():
@@ -306,23 +313,37 @@ def test_every_input_is_used_and_described() -> None:
         assert declared.get("required") or "default" in declared
 
 
-def test_actions_of_others_are_pinned() -> None:
-    used = [step["uses"] for step in [*STEPS, *workflow_steps()] if "uses" in step]
-    assert used
-    for name in used:
-        assert name.startswith("./") or re.search(r"@(v\d+(\.\d+)*|[0-9a-f]{40})$", name), name
+def test_actions_of_others_are_pinned_to_a_commit() -> None:
+    """A tag can be moved; beside the commit stands the version that it is."""
+    files = [ROOT / ".github/actions/bundle/action.yml", *(ROOT / ".github/workflows").iterdir()]
+    used = [line for file in files for line in file.read_text().splitlines() if "uses: " in line]
+    others = [line for line in used if "uses: ./" not in line]
+    assert len(others) > 3
+    for line in others:
+        assert re.search(r"uses: [\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$", line), line
 
 
-# --- the workflow ------------------------------------------------------------------------------
+# --- the workflows -----------------------------------------------------------------------------
 
 
-def test_the_workflow_asks_for_no_permission_but_to_read() -> None:
-    assert WORKFLOW["permissions"] == {"contents": "read"}
-    assert not [job for job in WORKFLOW["jobs"].values() if "permissions" in job]
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
+def test_a_workflow_asks_for_no_permission_but_to_read(workflow: dict[str, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    assert not [job for job in workflow["jobs"].values() if "permissions" in job]
+    assert all(job["timeout-minutes"] for job in workflow["jobs"].values())
 
 
-def test_a_newer_push_cancels_the_older_run() -> None:
-    assert WORKFLOW["concurrency"]["cancel-in-progress"] is True
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
+def test_no_workflow_keeps_its_credentials(workflow: dict[str, Any]) -> None:
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    checkouts = [step for step in steps if "actions/checkout@" in step.get("uses", "")]
+    assert checkouts
+    assert {step["with"]["persist-credentials"] for step in checkouts} == {False}
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS.values(), ids=WORKFLOWS)
+def test_a_newer_push_cancels_the_older_run(workflow: dict[str, Any]) -> None:
+    assert workflow["concurrency"]["cancel-in-progress"] is True
 
 
 def test_the_tests_run_on_three_systems_and_three_pythons() -> None:
@@ -333,8 +354,8 @@ def test_the_tests_run_on_three_systems_and_three_pythons() -> None:
 
 
 def test_our_own_tests_are_recorded_by_our_own_action_with_the_readme_s_line() -> None:
-    [step] = [one for one in workflow_steps() if one.get("uses") == "./.github/actions/bundle"]
-    assert "runner.os == 'Linux' && 'bash .ci/run'" in step["with"]["command"]
+    [step] = recorded("test", WORKFLOW)
+    assert f"runner.os == 'Linux' && '{AS_ROOT}'" in step["with"]["command"]
     assert step["with"]["source"] == "."
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     [block] = re.findall(r"<!-- tests -->\n+```\w*\n(.*?)```\n+<!-- end -->", readme, re.DOTALL)
@@ -345,8 +366,29 @@ def test_our_own_tests_are_recorded_by_our_own_action_with_the_readme_s_line() -
     assert ("not slow" in line, "-m slow" in ran) == (True, True)
 
 
+def test_every_night_the_slow_tests_try_all_that_they_can() -> None:
+    [step] = recorded("full", NIGHTLY)
+    assert step["with"]["command"] == AS_ROOT
+    assert step["env"]["BUNDLE_TEST_FULL"]
+
+
+def test_every_night_every_reader_is_given_any_bytes() -> None:
+    matrix = NIGHTLY["jobs"]["fuzz"]["strategy"]["matrix"]
+    assert sorted(matrix["target"]) == sorted(fuzz_readers.TARGETS)
+    assert any(
+        "fuzz_readers.py" in step.get("run", "") for step in NIGHTLY["jobs"]["fuzz"]["steps"]
+    )
+
+
+def recorded(job: str, workflow: dict[str, Any]) -> list[dict[str, Any]]:
+    """The steps of a job that our own action records."""
+    steps = workflow["jobs"][job]["steps"]
+    return [step for step in steps if step.get("uses") == "./.github/actions/bundle"]
+
+
 def workflow_steps() -> list[dict[str, Any]]:
-    return [step for job in WORKFLOW["jobs"].values() for step in job["steps"]]
+    jobs = [job for workflow in WORKFLOWS.values() for job in workflow["jobs"].values()]
+    return [step for job in jobs for step in job["steps"]]
 
 
 # --- a job, as the runner runs it --------------------------------------------------------------

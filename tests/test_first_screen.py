@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -296,3 +297,22 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there Ctrl-C cannot be sent once more")
+def test_an_interrupt_when_all_is_done_ends_the_interpreter_on_its_way_out(tmp_path: Path) -> None:
+    """It imports there, too; no alarm is left that would go off when nobody minds it any more."""
+    (tmp_path / "interrupted.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    code = f"""
+import atexit, importlib, sys, time
+sys.path.insert(0, {str(tmp_path)!r})
+from bundler import cli
+atexit.register(importlib.import_module, "interrupted")
+sys.argv[1:] = ["--version"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert done.stdout.startswith("bundle ")

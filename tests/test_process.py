@@ -671,9 +671,11 @@ atexit.register(lambda: print(len(ticks), ticks[-1] - ticks[0]))
 def threaded() -> str:
     return (
         "from bundler.runners.process import windows\n"
+        "from bundler.runners.process.guest import Guest\n"
         "def run(argv, *, env, cwd, on_output, on_idle, show=None):\n"
-        "    return windows.run_with_threads(argv, env=env, cwd=cwd, on_output=on_output,\n"
-        "        on_idle=on_idle, show=show, streams=(0, 1, 2))\n"
+        "    guest = Guest(on_output, on_idle, show)\n"
+        "    return windows.run_with_threads(\n"
+        "        argv, env=env, cwd=cwd, guest=guest, streams=(0, 1, 2))\n"
         "globals()['run'] = run\n"
     )
 

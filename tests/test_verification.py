@@ -11,7 +11,7 @@ import pytest
 from command_line import Place, place
 from own_event_runs import Run, a_run
 
-from bundler import archive, bundle
+from bundler import archive, bundle, verification
 from bundler.bundle import read
 from bundler.errors import DamagedRecording
 from bundler.limits import Limits
@@ -116,6 +116,45 @@ def test_an_event_that_does_not_fit_its_schema_is_named(run: Path) -> None:
     (run / "events.ndjson").write_bytes(raw.replace(b'"outcome":"failed"', b'"outcome":"fine"'))
     (run / "events.ndjson.zst").unlink()
     assert any("TestFinished does not fit" in one for one in problems(run))
+
+
+MISFITS = {
+    b'"data":null': "None is not of type 'object'",
+    b'"ts_us":18446744073709551616': "greater than the maximum",
+    b'"thread_id":-1': "less than the minimum",
+    b'"data":{"x":1e400}': "out of range",
+    b'"data":{"x":"\xff"}': "can't decode byte 0xff",
+}
+
+
+@pytest.mark.parametrize("field", MISFITS, ids=lambda one: str(one)[:40])
+def test_a_test_s_own_event_that_does_not_fit_is_named(run: Path, field: bytes) -> None:
+    raw = b"".join(line.content + b"\n" for line in bundle.read(run).log.lines())
+    common = {b"v": b"1", b"ts_us": b"0", b"level": b'"INFO"', b"category": b'"x"'}
+    fields = common | {b"event": b'"Own"', b"message": b'""'}
+    fields.pop(field.split(b'"')[1], None)
+    own = b"".join(b'"%s":%s,' % pair for pair in fields.items())
+    (run / "events.ndjson").write_bytes(raw + b"{" + own + field + b"}\n")
+    (run / "events.ndjson.zst").unlink()
+    said = MISFITS[field]
+    assert any("Own does not fit: " in one and said in one for one in problems(run))
+
+
+def test_events_nested_as_deep_as_can_be_read_are_looked_at(run: Path) -> None:
+    head = b'{"v":1,"ts_us":0,"level":"INFO","category":"x","event":"Own","message":"","data":{"x":'
+    nested = (b"[" * depth + b"]" * depth for depth in range(700, 1000))
+    (run / "events.ndjson").write_bytes(b"".join(head + one + b"}}\n" for one in nested))
+    (run / "events.ndjson.zst").unlink()
+    assert any("the log does not end" in one for one in problems(run))
+
+
+def test_a_valid_run_is_not_held_to_its_schemas_by_the_slow_validators(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(verification, "validator", asked.append)
+    monkeypatch.setattr(verification, "event_validator", asked.append)
+    assert (problems(run), asked) == ([], [])
 
 
 def test_the_command_says_what_is_wrong_and_exits_1(recorded: Path, tmp_path: Path) -> None:

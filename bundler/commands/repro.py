@@ -12,20 +12,20 @@ from typing import Annotated
 import typer
 
 from bundler.about import environment_of
+from bundler.arguments import RUN, TEST
 from bundler.circumstances import environment_differences, file_difference
 from bundler.configuration import load
-from bundler.details import matching_tests
 from bundler.environment_difference import taken_over
 from bundler.errors import AmbiguousRun, RunNotFound, UsageError
 from bundler.escapes import json_text
 from bundler.generators import kept_states
 from bundler.manifest import encode_document
-from bundler.naming import named
+from bundler.naming import matching_tests, named
 from bundler.recording import Recording
 from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines
 from bundler.reproduction import Bench, Kit, reproduce
-from bundler.rerunning import how_to_start
+from bundler.rerun_start import how_to_start
 from bundler.results import COMMAND_RUNNER, Verdict
 from bundler.runners import called
 from bundler.sighting import Original, originals
@@ -39,14 +39,8 @@ STOPPED = 130
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -."),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Argument(metavar="[TEST]", help="A test id, or a part that only one has."),
-    ] = None,
+    run: Annotated[str | None, RUN] = None,
+    test: Annotated[str | None, TEST] = None,
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long it may take altogether.")
     ] = BUDGET_S,

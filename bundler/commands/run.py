@@ -110,7 +110,8 @@ def _rerun(
     fix_hash: bool,
     redact: bool,
 ) -> int:
-    from bundler.rerunning import Rerun, Start, carry_out
+    from bundler.rerun_start import Start
+    from bundler.rerunning import Rerun, carry_out
     from bundler.store import open_recording
 
     start = Start(argv, "the command given", current_directory(), results=tuple(junit))

@@ -160,6 +160,18 @@ def at_dashes(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(argv[:at]), list(argv[at:])
 
 
+def seeded_by_environment(
+    argv: Sequence[str], env: Mapping[str, str], _seed: int
+) -> tuple[list[str], dict[str, str]]:
+    """Return both as they are: the tests find the seed in their environment. A `seeded`."""
+    return list(argv), dict(env)
+
+
+def before_colons(test_id: str) -> str:
+    """Return what stands before the first `::` of an id. A `file_of`."""
+    return test_id.partition("::")[0]
+
+
 def named(module: str) -> Runner:
     """Return the runner that a module of this package is."""
     return cast(Runner, importlib.import_module(f"{__name__}.{module}"))

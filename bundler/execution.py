@@ -73,7 +73,8 @@ def _record(
     try:
         recording = recorder.begin(request, open_store(env), env, documents)
     except (OSError, BundleError) as error:
-        ui.status(f"bundle: not recording: {_reason(error)}")
+        instead = "; BUNDLE_STORE can name another place" if isinstance(error, OSError) else ""
+        ui.status(f"bundle: not recording: {_reason(error)}{instead}")
         return Execution(request, _unrecorded(request, env))
     child = {**env, **child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, probe_settings(recording, probe.PATH))

@@ -144,6 +144,7 @@ def test_the_summary_says_what_became_of_it_and_how_to_see_it(job: Job) -> None:
     assert "3 tests run: 2 passed, 1 failed" in job.summary
     assert "test_suite.py::test_fails" in job.summary
     assert f"`bundle replay {name}`" in job.summary
+    assert "`pipx install seedbundle`" in job.summary
 
 
 def test_the_summary_is_bounded_and_says_what_it_left_out(job: Job) -> None:

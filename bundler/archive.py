@@ -60,9 +60,11 @@ class Members(Mapping[str, bytes]):
         budget: Budget,
         file: IO[bytes] | None = None,
         inner: bool = False,
+        packed: Mapping[str, int] | None = None,
     ) -> None:
         self.where = where
         self._sizes = sizes
+        self._packed = packed or {}
         self._chunks = chunks
         self._budget = budget
         self._inner = inner
@@ -94,6 +96,15 @@ class Members(Mapping[str, bytes]):
         """Return how many bytes a member has: as declared, or of a directory as it was listed."""
         return self._sizes[name]
 
+    def packed(self, name: str) -> int:
+        """Return how many bytes a member takes where it lies, in however many archives."""
+        return self._packed.get(name, self._sizes[name])
+
+    def spooled(self, name: str) -> IO[bytes]:
+        """Return a member whole, as a file that can seek. Raises what `spool` raises, too."""
+        with self.open(name) as stream:
+            return spool(stream, self._budget.limits, where=f"{self.where}: {shown(name)}")
+
     def open(self, name: str) -> IO[bytes]:
         """Return a stream of a member's bytes, read as far as it is asked for; it cannot seek."""
         if name not in self._sizes:
@@ -108,10 +119,10 @@ class Members(Mapping[str, bytes]):
         if self._inner:
             raise HostileRecording(f"{self.where}: {shown(name)} is an archive nested too deep")
         where = f"{self.where}: {shown(name)}"
-        with self.open(name) as stream:
-            file = spool(stream, self._budget.limits, where=where)
+        file = self.spooled(name)
         # Whoever asks for it by name knows what is in it: a folder belongs to the names.
-        return _members(file, where, self._budget, file, inner=True, unwrap=False)
+        shrunk = self.packed(name) / max(self._sizes[name], 1)
+        return _members(file, where, self._budget, file, inner=True, unwrap=False, shrunk=shrunk)
 
     def close(self) -> None:
         """Close the file behind the members; reading one afterwards fails."""
@@ -249,9 +260,10 @@ def _unwrapped(file: IO[bytes], own: IO[bytes] | None, where: str, budget: Budge
     if not name:
         return outer
     where = f"{where}: {shown(name)}"
-    with outer, outer.open(name) as stream:
-        spooled = spool(stream, budget.limits, where=where)
-    inner = _members(spooled, where, budget, spooled)
+    with outer:
+        spooled = outer.spooled(name)
+    shrunk = outer.packed(name) / max(outer.size(name), 1)
+    inner = _members(spooled, where, budget, spooled, shrunk=shrunk)
     if deeper := _sole_zip(inner):
         inner.close()
         raise HostileRecording(f"{inner.where}: {shown(deeper)} is an archive nested too deep")
@@ -266,7 +278,9 @@ def _members(
     *,
     inner: bool = False,
     unwrap: bool = True,
+    shrunk: float = 1.0,
 ) -> Members:
+    """The members of an archive, which takes `shrunk` times its own bytes where it lies."""
     try:
         entries = read_directory(file, where, budget)
         entries = _without_top_folder(entries) if unwrap else entries
@@ -283,6 +297,7 @@ def _members(
         budget=budget,
         file=own,
         inner=inner,
+        packed={name: int(entry.compressed * shrunk) for name, entry in entries.items()},
     )
 
 

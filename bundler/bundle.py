@@ -27,6 +27,8 @@ from bundler import manifest as manifest_document
 from bundler.directory_reader import open_regular
 from bundler.errors import NotARecording
 from bundler.eventlog import EventLog, FramedLog, PlainLog
+from bundler.holding import packed_size
+from bundler.limits import in_force
 from bundler.manifest import (
     Log,
     RunManifest,
@@ -35,6 +37,7 @@ from bundler.manifest import (
 )
 from bundler.recording import Recording
 from bundler.results import Results, Status
+from bundler.spool import Spool
 from bundler.status import judge
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ TESTS = "tests"
 SOURCE = "source"
 """Where the files of a foreign recording lie."""
 
+_CHUNK = 256 * 1024
 NOT_MEMBERS = frozenset({MANIFEST, LOG, LOCK})
 DERIVED = frozenset({MANIFEST, LOG, SEALED_LOG, SUMMARY, LOCK})
 """What is written anew when a recording becomes a bundle."""
@@ -140,7 +144,7 @@ def _problems_at_home(manifest: RunManifest) -> list[str]:
 
 def _open_log(members: archive.Members, manifest: RunManifest, problems: list[str]) -> EventLog:
     if LOG in members:
-        return PlainLog(members[LOG])
+        return _spooled_log(members)
     if SEALED_LOG not in members:
         problems.append("the event log is missing: what the run did is not known")
         return PlainLog(b"")
@@ -148,7 +152,19 @@ def _open_log(members: archive.Members, manifest: RunManifest, problems: list[st
     expected = next((one.sha256 for one in manifest.members if one.name == SEALED_LOG), None)
     if expected and hashlib.sha256(compressed).hexdigest() != expected:
         problems.append(f"{SEALED_LOG} is not what was sealed: its digest differs")
-    return FramedLog(compressed, manifest.log.frames)
+    return FramedLog(compressed, manifest.log.frames, packed=members.packed(SEALED_LOG))
+
+
+def _spooled_log(members: archive.Members) -> PlainLog:
+    """The plain log of an archive, in a temporary file."""
+    what = f"{members.where}: {LOG}"
+    in_force().check("whole_bytes", members.size(LOG), what)
+    spool = Spool(members.where)
+    with members.open(LOG) as source:
+        while chunk := source.read(_CHUNK):
+            spool.append(chunk)
+    spool.end()
+    return PlainLog(spool.view, packed=min(members.packed(LOG), packed_size(spool.size)))
 
 
 def _regular_log(path: Path) -> PlainLog:

@@ -77,20 +77,33 @@ def _record(
         return Execution(request, _unrecorded(request, env))
     child = {**env, **child_variables(recording, env, fix_hash=fix_hash)}
     child = pytest_runner.environment(child, probe_settings(recording, probe.PATH))
+    ended = _run(ui, recording, child, configuration)
+    recorded = _end(ui, recording, ended)
+    return Execution(request, ended, recorded, _tail(recording))
+
+
+def _run(
+    ui: Ui, recording: Recorder, env: Mapping[str, str], configuration: Configuration
+) -> process.Exit:
+    request = recording.request
     recording.start_describing()
     if not request.redact:
         ui.status(f"bundle: {recorder.NOT_REDACTED}")
 
     def invoke(argv: list[str]) -> process.Exit:
-        return _invoke(ui, recording, argv, child, configuration)
+        return _invoke(ui, recording, argv, env, configuration)
 
     recording.leave_out(request.left_out)
-    ended = _one_after_the_other(request, invoke)
+    return _one_after_the_other(request, invoke)
+
+
+def _end(ui: Ui, recording: Recorder, ended: process.Exit) -> Recorded | None:
+    """Finish the recording, and say what there is to say of it and of the command."""
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
-        is_one_test=request.runner == COMMAND_RUNNER,
+        is_one_test=recording.request.runner == COMMAND_RUNNER,
     )
     for remark in recording.remarks:
         ui.status(f"bundle: {remark}")
@@ -98,7 +111,7 @@ def _record(
         recording.disarm(ended.recording_error)
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
-    return Execution(request, ended, recorded, _tail(recording))
+    return recorded
 
 
 def runner_name(
@@ -261,7 +274,7 @@ def last_lines(execution: Execution) -> list[str]:
         why = _why_plain(execution)
         lines += [f"bundle: recorded as a plain command: {why}"] if why else []
     if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
-        running = while_running(results)
+        running = _while_running(results)
         lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
     red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
     tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
@@ -281,7 +294,9 @@ def _why_plain(execution: Execution) -> str | None:
         return why
     runner = runner_of(argv)
     if runner is not None:
-        return f"{runner.NAME} told of no test: it watches, or was asked for something else"
+        code = execution.ended.code
+        why = f"it ended with exit code {code}" if code else "it watches"
+        return f"{runner.NAME} told of no test: {why}, or was asked for something else"
     script = javascript.script_of(argv, execution.request.cwd)
     if script is None or runner_of(script) is None:
         return None
@@ -289,7 +304,7 @@ def _why_plain(execution: Execution) -> str | None:
     return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
 
 
-def while_running(results: Results) -> str:
+def _while_running(results: Results) -> str:
     """Return `, while running TEST` for a run that ended in the middle of its tests."""
     running = [test.test_id for test in results.tests if test.verdict is Verdict.UNFINISHED]
     if not running:

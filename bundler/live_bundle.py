@@ -18,6 +18,7 @@ from bundler.manifest import RunManifest, RunStatus, encode_document, to_documen
 from bundler.redaction import OFF, Masker
 from bundler.results import Results
 from bundler.sealing import seal
+from bundler.status import run_finished
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -91,21 +92,9 @@ class LiveBundle:
         """Write RunFinished, make the log durable, seal the bundle and let go of it."""
         self._end_torn_line()
         duration_us = (time.monotonic_ns() - self.started_ns) // 1000
-        ending = {
-            key: value for key, value in msgspec.to_builtins(status).items() if key != "state"
-        }
+        message, data = run_finished(status, duration_us, results)
         self.append(
-            "RunFinished",
-            category="run",
-            message=f"{status.state} after {duration_us / 1e6:.2f} s",
-            seed=self.manifest.seed,
-            data={
-                "status": status.state,
-                **ending,
-                "duration_us": duration_us,
-                "counts": results.counts,
-                "events": results.events,
-            },
+            "RunFinished", category="run", message=message, seed=self.manifest.seed, data=data
         )
         os.fsync(self._descriptor)
         manifest = msgspec.structs.replace(

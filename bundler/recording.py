@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from bundler.eventlog import EventLog
 from bundler.events import Event, decode_line, text_bytes
+from bundler.holding import Holding
 from bundler.limits import in_force, over
 from bundler.manifest import RunManifest
 from bundler.results import Results, fold
@@ -82,8 +83,11 @@ class Recording:
 
     @cached_property
     def results(self) -> Results:
-        """The fold of the events, computed once."""
-        return fold(self.events())
+        """The fold of the events, computed once.
+
+        Raises HostileRecording where they would take much more than so few bytes may.
+        """
+        return fold(self.events(), Holding(self.log.packed, f"{self.where}: the results"))
 
     def event_at(self, offset: int) -> Event:
         """Return the event that begins at an offset. Raises ValueError where none does."""

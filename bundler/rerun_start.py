@@ -62,7 +62,7 @@ def how_to_start(
     """Decide what starts the rerun of a recording, as this module's docstring says."""
     if nextest_runner.has_archive(parent):
         return _by_nextest(parent, store)
-    if is_local(parent, store):
+    if _is_local(parent, store):
         return _again(parent.manifest.command, parent, store, env, "its own command")
     if parent.manifest.command.runner != "pytest":
         return _by_its_runner(parent, store, env, configured)
@@ -87,7 +87,7 @@ def names_a_command(
     They are where a runner knows them as its own, or where the run is not from here, nothing else
     says what starts it, and they do not begin with an option.
     """
-    if not words or is_local(parent, store):
+    if not words or _is_local(parent, store):
         return False
     if configured.choose(words, configuration.runners) is not None:
         return True
@@ -95,7 +95,7 @@ def names_a_command(
     return not known and not words[0].startswith("-")
 
 
-def is_local(recording: Recording, store: Store) -> bool:
+def _is_local(recording: Recording, store: Store) -> bool:
     """Whether a recording was made here: it lies in this project's store and came from nowhere."""
     inside = Path(recording.where).parent == store.directory
     return inside and recording.manifest.source is None
@@ -120,7 +120,7 @@ def _by_nextest(parent: Recording, store: Store) -> Start:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    cwd = Path(parent.manifest.command.cwd) if is_local(parent, store) else store.project
+    cwd = Path(parent.manifest.command.cwd) if _is_local(parent, store) else store.project
     argv = nextest_runner.rerun_command(path)
     return Start(argv, "nextest", _existing(cwd, store), temporary=folder)
 

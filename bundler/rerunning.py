@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from bundler.documents import load_document
 from bundler.escapes import one_line
 from bundler.execution import Execution, last_lines, leave, record, tidy
 from bundler.manifest import encode_document
-from bundler.recorder import Request
+from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
 from bundler.rerun import (
     FileOf,
@@ -29,7 +29,7 @@ from bundler.rerun import (
     selection_document,
 )
 from bundler.rerun_start import Start
-from bundler.results import COMMAND_RUNNER, Results
+from bundler.results import COMMAND_RUNNER, Results, Status
 from bundler.runners import Runner, Selection, configured
 from bundler.terminal import Ui
 
@@ -79,16 +79,19 @@ def _carry_out(
     start = rerun.start
     runner = configured.choose(start.argv, configuration.runners, start.results)
     file_of = pytest_file if runner is None else runner.file_of
-    results = own_results(parent, runner, start.cwd)
-    chain = chains.child_chain(parent.manifest.run_id, chain_of(parent), results, file_of)
+    results = _own_results(parent, runner, start.cwd)
+    chain = chains.child_chain(parent.manifest.run_id, _chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
-    for line in _first_lines(rerun, chain.state):
+    untold = not (_told_of_tests(parent) or chain.state.passing or chain.state.outstanding)
+    for line in _first_lines(rerun, chain.state, untold=untold):
         ui.status(line)
     request = replace(_request(rerun), runner=COMMAND_RUNNER if runner is None else runner.NAME)
     if runner is None and results.is_plain_command and not planned.expected:
         ui.status("bundle: nothing is outstanding")
         return 0
-    selection = None if runner is None else _select(ui, runner, rerun, planned, results)
+    selection = None
+    if runner is not None and not untold:
+        selection = _select(ui, runner, rerun, planned, results)
     if selection is not None:
         if not selection.commands:
             ui.status("bundle: nothing is outstanding" if not planned.expected else _NONE)
@@ -108,12 +111,19 @@ def _carry_out(
         documents=_documents(parent, chain, planned),
     )
     pruning.use(Path(parent.where))
-    code = _end(ui, execution, chain, planned, file_of)
+    code = _end(ui, rerun, execution, chain, planned, file_of)
     tidy(ui, execution, configuration)
     return code
 
 
-def own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
+def _told_of_tests(recording: Recording | Recorded) -> bool:
+    """Whether a run got as far as its tests: one that ended badly before says nothing of them."""
+    results, status = recording.results, recording.manifest.status
+    told = results.tests or results.deselected or results.collection
+    return bool(told) or status.state in (Status.PASSED, Status.NO_TESTS)
+
+
+def _own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
     """Return the results of a run, its tests as the runner that reruns them calls them.
 
     A JUnit report knows classes and names; what stands in it is not changed otherwise.
@@ -151,7 +161,7 @@ def _select(
     return selection
 
 
-def chain_of(recording: Recording) -> chains.Chain | None:
+def _chain_of(recording: Recording) -> chains.Chain | None:
     """Return the chain that a run is in, or None where it is the first of its chain."""
     if chains.NAME not in recording.files:
         return None
@@ -173,7 +183,14 @@ def _selection(parent: Recording, planned: Plan) -> dict[str, Any]:
     return selection_document(planned, restore=states, random_seeds=generators.random_seeds(parent))
 
 
-def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_of: FileOf) -> int:
+def _end(
+    ui: Ui,
+    rerun: Rerun,
+    execution: Execution,
+    chain: chains.Chain,
+    planned: Plan,
+    file_of: FileOf,
+) -> int:
     recorded = execution.recorded
     for line in last_lines(execution):
         ui.status(line)
@@ -184,30 +201,39 @@ def _end(ui: Ui, execution: Execution, chain: chains.Chain, planned: Plan, file_
     known = {test.test_id for test in results.tests}
     known |= {one.test_id for one in results.deselected}
     known |= chain.state.uncollected
-    _list(ui, "not here any more", [one for one in planned.expected if one not in known])
-    _list(ui, "still outstanding", sorted(after.outstanding))
-    if not after.outstanding:
-        ui.status("bundle: nothing is outstanding")
+    gone = {one for one in planned.expected if one not in known and _told_of_tests(recorded)}
+    _list(ui, "still outstanding", sorted(after.outstanding), gone)
     ran = any(test.attempts for test in results.tests)
-    return rerun_exit_code(leave(execution), after.outstanding, ran)
+    if gone and known.isdisjoint(chain.state.passing | chain.state.outstanding):
+        manifest = rerun.parent.manifest
+        where = f"run {manifest.run_id[:8]} was recorded in {one_line(manifest.command.cwd)}"
+        ui.status(f"bundle: none of its tests is in this project; {where}")
+    code = rerun_exit_code(leave(execution), after.outstanding, ran)
+    if code == 0:
+        ui.status("bundle: nothing is outstanding")
+    elif not after.outstanding:
+        ui.status(f"bundle: no test is outstanding, but the command ended with exit code {code}")
+    return code
 
 
-def _list(ui: Ui, what: str, ids: Sequence[str]) -> None:
+def _list(ui: Ui, what: str, ids: Sequence[str], gone: Collection[str] = ()) -> None:
+    """Say which tests, and which of them are gone: once for all, or of each."""
     if not ids:
         return
-    ui.status(f"bundle: {len(ids)} {what}:")
+    all_gone = len(gone) == len(ids)
+    ui.status(f"bundle: {len(ids)} {what}{', not here any more' if all_gone else ''}:")
     for one in ids[:MOST_LISTED]:
-        ui.status(f"  {one_line(one)}")
+        mark = "  (not here any more)" if one in gone and not all_gone else ""
+        ui.status(f"  {one_line(one)}{mark}")
     if len(ids) > MOST_LISTED:
         ui.status(f"  and {len(ids) - MOST_LISTED} more")
 
 
-def _first_lines(rerun: Rerun, state: State) -> list[str]:
+def _first_lines(rerun: Rerun, state: State, *, untold: bool) -> list[str]:
     short = rerun.parent.manifest.run_id[:8]
-    lines = [
-        f"bundle: rerun of {short}: {len(state.outstanding)} outstanding, "
-        f"{len(state.passing)} passing left out; started by {rerun.start.origin}"
-    ]
+    sets = f"{len(state.outstanding)} outstanding, {len(state.passing)} passing left out"
+    what = "it ended before any test was told of, so all of it runs" if untold else sets
+    lines = [f"bundle: rerun of {short}: {what}; started by {rerun.start.origin}"]
     if rerun.start.not_applied:
         words = " ".join(map(one_line, rerun.start.not_applied))
         lines.append(f"bundle: not applied: {words}")

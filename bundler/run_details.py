@@ -69,13 +69,13 @@ def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
     yield "At", one_line((manifest.ci or {}).get("url", ""))
     yield "Recorded by", _recorder_words(recording)
     yield "Log", _log_words(recording)
-    yield "Redacted", redaction_words(manifest)
+    yield "Redacted", _redaction_words(manifest)
     yield "Files", _files_words(recording)
     yield "Read from", one_line(recording.where)
     yield "Replayable", "; ".join(_obstacles(recording)) or "yes"
 
 
-def redaction_words(manifest: RunManifest) -> str:
+def _redaction_words(manifest: RunManifest) -> str:
     """Return which secrets were masked in a run, by rule, or that none were."""
     redaction = manifest.redaction
     if redaction is None:

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+from full_size import FULL, examples
+
+if FULL:
+    import hypothesis
+
+    hypothesis.settings.register_profile("full", max_examples=examples(100), deadline=None)
+    hypothesis.settings.load_profile("full")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts so what it starts in the background; tests of Ctrl-C are not to depend on it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

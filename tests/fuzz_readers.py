@@ -42,13 +42,15 @@ def anything(data: bytes) -> object:
 
 def look_at(recording: Any) -> object:
     """Do with a recording what the commands that open one do."""
+
     from bundler.commands.export import writer_of
-    from bundler.details import document_of_test, lines_of_test, run_lines
     from bundler.formats import WRITERS
     from bundler.levels import Options
     from bundler.look import Look
     from bundler.replay import replay
     from bundler.rerun import Order, State, plan, state_after
+    from bundler.run_details import run_lines
+    from bundler.test_details import document_of_test, lines_of_test
     from bundler.verification import verify
 
     look, results = Look(), recording.results

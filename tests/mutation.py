@@ -56,7 +56,17 @@ TESTS: dict[str, tuple[str, ...]] = {
     "redaction": MASKED,
     **{
         f"masking.{name}": MASKED
-        for name in ("command_words", "fragments", "masker", "needles", "runs", "secret_values")
+        for name in (
+            "beginnings",
+            "command_words",
+            "fragments",
+            "masker",
+            "needles",
+            "pairs",
+            "runs",
+            "secret_values",
+            "windows",
+        )
     },
     "masking.shapes": MASKED,
 }

@@ -13,10 +13,10 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from command_line import Place, place
+from tools import cannot
 
 from bundler import bundle, cli
 from bundler.store import Store
@@ -316,13 +316,6 @@ def read_only(folder: Path) -> Iterator[None]:
         finally:
             if not is_mounted:
                 subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
-
-
-def cannot(why: str) -> NoReturn:
-    """Skip where people can see it; fail in CI on Linux, where everything can be tried."""
-    if os.environ.get("CI") and sys.platform == "linux":
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 @posix_only

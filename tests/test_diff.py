@@ -12,6 +12,7 @@ from command_line import place
 from bundler.comparison import ChangeKind, changes
 from bundler.environment_difference import differences, taken_over
 from bundler.results import Results, Verdict
+from bundler.store import Store
 
 WELL = ["passed", "skipped", "xfailed", "xpassed"]
 RED = ["failed", "errored", "timed_out", "crashed"]
@@ -215,3 +216,25 @@ def test_a_regression_is_told_first_with_where_it_parts_and_exits_with_1(tmp_pat
     assert (same.code, "No test changed." in same.stdout) == (0, True)
     missing = here.bundle("diff", first, "latest", "--events", "--test", "test_it.py::test_none")
     assert missing.code == 4
+
+
+TOLD = """
+def test_sim(bundle, bundle_rng):
+    bundle.log("Began")
+    bundle.log("Drew", of=bundle_rng.random())
+    assert {good}
+"""
+
+
+def test_two_seeds_part_at_the_first_event_that_the_test_itself_told(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    pytest_words = ("--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    for seed, good in (("7", False), ("8", True)):
+        here.file("test_it.py", TOLD.format(good=good))
+        here.bundle("run", "--seed", seed, *pytest_words)
+    first, last = (run.run_id for run in Store(here.store, here.project).runs())
+    document = json.loads(here.bundle("diff", first, last, "--events", "--json").stdout)
+    parting = document["partings"]["test_it.py::test_sim"]
+    assert [step["event"] for step in parting["before"]] == ["TestStarted", "Began"]
+    for side in ("a", "b"):
+        assert [step["event"] for step in parting[side]] == ["Drew", "TestFinished"]

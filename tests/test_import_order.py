@@ -23,9 +23,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "compiled_schema", "probe", "verdicts", "reporters"),
     ("schema", "documents", "names", "limits", "events", "seeds", "times", "redaction"),
-    ("testing",),
+    ("testing", "holding"),
     ("results",),
-    ("manifest", "eventlog", "fingerprint"),
+    ("manifest", "eventlog", "fingerprint", "spool"),
     ("status", "recording", "json_lines"),
     ("masked_log",),
     ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sealing",),
     ("live_bundle", "adoption", "packing"),
     ("masked_copy",),
-    ("event_lines", "spool"),
+    ("event_lines",),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),

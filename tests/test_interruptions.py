@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from command_line import BUNDLE, Ended, Place, place
+from full_size import FULL
 from reliability import note
 
 from bundler import bundle, sealing
@@ -30,7 +31,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name == "nt", reason="signals are POSIX"),
 ]
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 INTERRUPTIONS = 200 if FULL else 12
 RACING_S = 60.0 if FULL else 4.0
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]

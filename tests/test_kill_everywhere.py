@@ -15,6 +15,7 @@ import pytest
 from builders import a_manifest, a_test
 from command_line import HERE
 from fault_driver import KILLED, PROJECT, REFUSED
+from full_size import FULL
 
 from bundler import bundle, live_bundle, packing, pruning, sealing
 from bundler.manifest import RunStatus
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.skipif(
 )
 IDS = [f"{n:08x}-0000-4000-8000-000000000000" for n in range(0xA0, 0xA8)]
 NO_LOG = "the event log is missing: what the run did is not known"
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE", "ESTALE")
 KINDS = [
     "kill",

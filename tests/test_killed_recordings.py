@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from full_size import FULL
 from guest import Guest, with_faults
 from probe_driver import PYTHON, Workshop, clean_environment, probe_settings
 from probe_suites import Suite
-from test_bad_input import cannot
+from tools import cannot
 
 from bundler import bundle, cli
 from bundler.eventlog import PlainLog
@@ -42,7 +43,6 @@ def test_last(): pass
     {},
     1,
 )
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 Told = list[tuple[str, str | None]]
 
 pytestmark = pytest.mark.skipif(

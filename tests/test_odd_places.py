@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from command_line import BUNDLE, Ended, Place, place
-from test_bad_input import cannot, mounted
+from full_size import FULL
+from test_bad_input import mounted
+from tools import cannot
 
 from bundler import bundle
 from bundler.store import Store
 from bundler.verification import verify
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX files, limits and clocks")
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 FAILS = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 SUITE = "def test_a(): assert 0\n"
 

@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 from command_line import HERE
 from fault_driver import KILLED, PROJECT
-from test_bad_input import cannot
+from full_size import FULL
 from test_kill_everywhere import IDS, begin, ids, record, unsound, whole
+from tools import cannot
 
 from bundler import bundle, packing, sealing
 from bundler.store import Store
@@ -27,7 +28,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ext4 on a loop device"),
 ]
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 DONE = 100
 
 

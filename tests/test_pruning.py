@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from pathlib import Path
 
 from builders import a_manifest, a_test
@@ -12,13 +13,13 @@ from bundler import bundle, live_bundle, pruning
 from bundler.manifest import Parent, RunStatus
 from bundler.results import Results
 from bundler.retention import Policy
-from bundler.store import Store, new_run_id
+from bundler.store import Store
 
 DAY_S = 86_400
 
 
 def a_run(store: Store, *, outcome: str = "passed", days_ago: float = 0, parent: str = "") -> Path:
-    run_id = new_run_id()
+    run_id = str(uuid.uuid4())
     manifest = a_manifest(
         run_id=run_id,
         status=RunStatus("running"),
@@ -52,7 +53,7 @@ def test_more_runs_than_are_kept_go_the_least_used_first(tmp_path: Path) -> None
 
 def test_a_live_run_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", tmp_path)
-    run_id = new_run_id()
+    run_id = str(uuid.uuid4())
     live = live_bundle.begin(
         store.new_run(run_id),
         a_manifest(run_id=run_id, status=RunStatus("running")),

@@ -58,6 +58,16 @@ def test_of_too_many_runs_the_least_recently_used_go() -> None:
     ]
 
 
+def test_each_goes_for_the_reason_that_is_its_own() -> None:
+    runs = [a_run(0, days_ago=40), *(a_run(number) for number in range(1, 10))]
+    found = plan(runs, Policy(keep_runs=7), NOW)
+    assert [(run.run_id, reason) for run, reason in found.delete] == [
+        ("r0", Reason.DAYS),
+        ("r1", Reason.RUNS),
+        ("r2", Reason.RUNS),
+    ]
+
+
 def test_of_too_many_bytes_the_green_ones_go_first() -> None:
     runs = [a_run(number, size=10, failed=number < 3) for number in range(12)]
     found = plan(runs, replace(UNLIMITED, keep_bytes=90), NOW)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from builders import a_manifest
+from full_size import examples
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
@@ -232,7 +233,7 @@ class StoreAndDictionary(RuleBasedStateMachine):
 
 
 StoreAndDictionary.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=examples(30),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

@@ -21,6 +21,7 @@ from bundler.errors import RunNotFound
 from bundler.escapes import json_text, one_line
 from bundler.look import Look, Style
 from bundler.manifest import encode_document
+from bundler.own_events import course
 from bundler.recording import Recording
 from bundler.results import BAD, RED, Results
 from bundler.sighting import failures_of, words_of
@@ -103,8 +104,7 @@ def _partings(
     a: Recording, b: Recording, test_ids: list[str], around: int
 ) -> Iterator[tuple[str, Parting]]:
     for test_id in test_ids:
-        mine = steps((event for _, event in a.events()), test_id)
-        theirs = steps((event for _, event in b.events()), test_id)
+        mine, theirs = (steps(course(one, test_id), test_id) for one in (a, b))
         parting = first_parting(mine, theirs, around)
         if parting is not None:
             yield test_id, parting
@@ -182,7 +182,8 @@ def _environment_lines(environment: list[Difference], look: Look) -> Iterator[st
         yield f"  {one_line(f'{one.what}: {one.recorded} → {one.here}')}"
     rest = len(environment) - min(len(large), _MOST_DIFFERENCES)
     if rest:
-        yield f"  {'and ' if large else ''}{count(rest, 'difference')} that matter less (--json)"
+        less = f"{count(rest, 'difference')} that {'matters' if rest == 1 else 'matter'} less"
+        yield f"  {'and ' if large else ''}{less} (--json)"
 
 
 def _document(

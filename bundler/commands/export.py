@@ -52,7 +52,7 @@ def command(
     """
     ui: Ui = context.obj
     writer = writer_of(to)
-    options = {"dialect": dialect_of(writer, to, dialect)} if dialect is not None else {}
+    options = {"dialect": _dialect_of(writer, to, dialect)} if dialect is not None else {}
     recording = open_recording(run)
     if output == "-":
         with ui.stdout.as_target() as target:
@@ -75,7 +75,7 @@ def writer_of(name: str) -> Writer:
     return cast(Writer, importlib.import_module(WRITERS[name]))
 
 
-def dialect_of(writer: Writer, to: str, dialect: str) -> str:
+def _dialect_of(writer: Writer, to: str, dialect: str) -> str:
     """Return the dialect where the format has it. Raises UsageError."""
     dialects: tuple[str, ...] = getattr(writer, "DIALECTS", ())
     if not dialects:

@@ -54,9 +54,10 @@ def command(
 ) -> int:
     """Run a failed test again as it ran, and say whether the same failure came back.
 
-    Without TEST, every failure of the run. First the test alone, then with more and more of what
-    ran before it, until the same failure is back; then which of those tests it takes. A verdict is
-    reproduced, order dependent, flaky, fails differently, not reproduced, or could not run.
+    Tests of pytest alone. Without TEST, every failure of the run. First the test alone, then with
+    more and more of what ran before it, until the same failure is back; then which of those tests
+    it takes. A verdict is reproduced, order dependent, flaky, fails differently, not reproduced, or
+    could not run.
 
     Exits with 1 if any failure was seen again, else with 2 if any could not be tried, else with 0.
     Ctrl-C ends it with what is known until then.

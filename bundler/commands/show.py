@@ -62,7 +62,7 @@ def command(
 
         bundle show 3f2a test_login          one test, all that it did
 
-        bundle show test_login --json | jq .attempts[0].failures
+        bundle show test_login --json | jq '.attempts[0].failures'
 
         bundle show scheduler_drain_00000000deadbeef.trace
     """

@@ -295,10 +295,10 @@ class CargoOutput:
     def _tell_failed(self, block: _Block) -> None:
         for name, lines in block.printed.items():
             if name not in block.failed:
-                self._output(block, Execution(block.session, _id(block, name)), lines)
+                self._output(Execution(block.session, _id(block, name)), lines)
         for name, (execution, at_us) in block.failed.items():
             lines = block.printed.get(name, [])
-            self._output(block, execution, lines)
+            self._output(execution, lines)
             text = "\n".join(lines)
             said = next((line for line in lines if line.strip()), "failed")
             failure = panic_in(text, kind="panic") or Failure("call", said)
@@ -309,7 +309,7 @@ class CargoOutput:
         block.failed.clear()
         block.printed.clear()
 
-    def _output(self, block: _Block, execution: Execution, lines: list[str]) -> None:
+    def _output(self, execution: Execution, lines: list[str]) -> None:
         text = "\n".join(lines).strip("\n")
         if text:
             self._translation.test_output(execution, text + "\n", ts_us=self._now())

@@ -115,7 +115,7 @@ def choice(chosen: Chosen, between: str = " ") -> Choice:
     return Choice(tuple(sorted(out)), None, _not_one_of(names, between) if names else "")
 
 
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """A text as a regular expression of JavaScript's that matches it alone."""
     return _SPECIAL.sub(r"\\\1", text)
 
@@ -134,7 +134,7 @@ def _not_one_of(names: Iterable[str], between: str) -> str:
 
 
 def _any_of(names: Iterable[str], between: str) -> str:
-    return "|".join(quoted(one).replace(" ", between) for one in sorted(set(names)))
+    return "|".join(_quoted(one).replace(" ", between) for one in sorted(set(names)))
 
 
 def _alike(names: Iterable[str], wanted: Iterable[str]) -> set[str]:

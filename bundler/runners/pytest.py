@@ -43,7 +43,7 @@ def arguments_start(argv: Sequence[str]) -> int | None:
     return python.arguments_start(argv, ("pytest", "py.test"))
 
 
-def isolated(argv: Sequence[str]) -> bool:
+def _isolated(argv: Sequence[str]) -> bool:
     """Whether the interpreter is told to ignore PYTHONPATH (`-I` or `-E`)."""
     return python.isolated(argv, arguments_start(argv))
 
@@ -51,7 +51,7 @@ def isolated(argv: Sequence[str]) -> bool:
 def command(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """Return the command to start: with `-p` where plugins are not loaded by themselves."""
     start = arguments_start(argv)
-    if start is None or isolated(argv) or not _autoload_is_off(argv, env):
+    if start is None or _isolated(argv) or not _autoload_is_off(argv, env):
         return list(argv)
     return [*argv[:start], "-p", PLUGIN, *argv[start:]]
 
@@ -70,7 +70,7 @@ def environment(env: Mapping[str, str], settings: str) -> dict[str, str]:
 def why_unreached(argv: Sequence[str], output_tail: str) -> str | None:
     """Say why no probe answered, and what to set; None where no pytest seems to have run."""
     program = PurePath(argv[0]).name.lower() if argv else ""
-    if recognises(argv) and isolated(argv):
+    if recognises(argv) and _isolated(argv):
         return "python -I and -E ignore PYTHONPATH, so its tests are not recorded; leave them out"
     if program.startswith("tox") or "tox" in argv[:3]:
         return "tox hides the environment from pytest; set pass_env = PYTHONPATH,BUNDLE_*"

@@ -333,3 +333,14 @@ def test_results_are_counted_and_found_by_id() -> None:
     results = results_of(a_log(a_test("b", "failed"), a_test("a"), a_test("c")))
     assert results.counts == {"passed": 2, "failed": 1}
     assert [test.test_id for test in results.with_id("a")] == ["a"]
+
+
+def test_an_attempt_left_open_is_found_among_the_last_hundred() -> None:
+    for later, found in ((99, 1), (100, 102)):
+        log = a_log(
+            line("TestStarted", "t", order=0),
+            [one for n in range(2, later + 2) for one in a_test("t", "failed", attempt=n)],
+            line("TestFinished", "t", attempt=None, outcome="passed"),
+        )
+        (test,) = results_of(log).tests
+        assert [one.number for one in test.attempts if one.outcome == "passed"] == [found]

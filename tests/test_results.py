@@ -8,7 +8,7 @@ import pytest
 from builders import SESSION, a_log, a_test, line, results_of
 
 from bundler.events import encode_line
-from bundler.results import Status, Verdict, collector_paused, fold
+from bundler.results import Status, TestResult, Verdict, collector_paused, fold
 from bundler.status import Ending, judge
 
 
@@ -38,6 +38,17 @@ def test_a_skip_after_a_failure_is_no_flake() -> None:
     assert verdicts(a_log(a_test("t", "failed"), a_test("t", "skipped", attempt=2))) == {
         "t": "skipped"
     }
+
+
+def test_a_test_that_passes_after_it_was_left_open_is_flaky_and_after_a_skip_it_is_not() -> None:
+    opened = line("TestStarted", "t", order=0)
+    assert verdicts(a_log(opened, a_test("t", attempt=2))) == {"t": "flaky"}
+    assert verdicts(a_log(a_test("t", "skipped"), a_test("t", attempt=2))) == {"t": "passed"}
+
+
+def test_a_test_without_any_attempt_was_not_run() -> None:
+    test = TestResult(SESSION, "t", 1)
+    assert (test.verdict, test.attempts, test.own_events) == (Verdict.NOT_RUN, [], 0)
 
 
 def test_started_and_never_finished_is_unfinished() -> None:

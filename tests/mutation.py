@@ -51,7 +51,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "limits": ("test_limits.py", *GATE, "test_eventlog.py"),
     "rerun": ("test_rerun.py", "test_rerun_chain.py"),
     "retention": ("test_retention.py", "test_pruning.py"),
-    "results": ("test_results.py", "test_translation.py", "test_test_bundles.py"),
+    "results": ("test_results.py", "test_holding.py"),
     "escapes": ("test_terminal_escapes.py", "test_terminal.py"),
     "redaction": MASKED,
     **{

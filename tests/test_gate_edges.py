@@ -140,6 +140,36 @@ def test_a_folder_that_cannot_be_listed_is_named(
     assert caught.value.message.startswith(told)
 
 
+def test_what_would_be_refused_where_tests_are_at_work_is_passed_over_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tests" / "a" / "shut").mkdir(parents=True)
+    (tmp_path / "tests" / "a" / "link").symlink_to("/")
+    (tmp_path / "tests" / "a" / "shut" / "unseen").write_text("x")
+    (tmp_path / "tests" / "b").write_text("abc")
+    (tmp_path / "log").write_text("x")
+    real = os.scandir
+
+    def refusing(path: Path) -> object:
+        if Path(path).name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    unsettled = archive.Unsettled("tests")
+    members = archive.open_directory(tmp_path, where="it", unsettled=unsettled)
+    assert dict(members) == {"log": b"x", "tests/b": b"abc"}
+    ending = "; passed over while the run is recorded"
+    assert unsettled.passed_over == [
+        f"'tests/a/link' is a link, a device or another special file{ending}",
+        f"'tests/a/shut/' cannot be listed: Permission denied{ending}",
+    ]
+    elsewhere = archive.Unsettled("tests/b")
+    with pytest.raises(HostileRecording, match="'tests/a/link' is a link"):
+        archive.open_directory(tmp_path, unsettled=elsewhere)
+    assert elsewhere.passed_over == []
+
+
 def test_a_file_that_is_removed_while_its_folder_is_listed_is_no_member(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ go. Killed anywhere in between, what is there reads as before: where a plain log
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -490,7 +491,8 @@ def pack(path: Path, target: Target) -> Recording:
     """
     if not path.is_dir():
         recording = read(path)
-        write_zip(((name, recording.files[name]) for name in recording.files), target)
+        files = recording.files
+        write_zip(((name, functools.partial(opened, files, name)) for name in files), target)
         return recording
     return _pack_directory(path, target)
 

@@ -14,7 +14,8 @@ from bundler.child_variables import SELECTION
 from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.escapes import one_line
-from bundler.execution import Execution, last_lines, leave, record, tidy
+from bundler.execution import Execution, record
+from bundler.last_words import last_lines, leave, tidy
 from bundler.manifest import encode_document
 from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
@@ -195,7 +196,7 @@ def _end(
     for line in last_lines(execution):
         ui.status(line)
     if recorded is None or execution.ended.signal is not None:
-        return leave(execution)
+        return leave(execution.ended)
     results = recorded.results
     after = chains.child_chain(recorded.manifest.run_id, chain, results, file_of).state
     known = {test.test_id for test in results.tests}
@@ -208,7 +209,7 @@ def _end(
         manifest = rerun.parent.manifest
         where = f"run {manifest.run_id[:8]} was recorded in {one_line(manifest.command.cwd)}"
         ui.status(f"bundle: none of its tests is in this project; {where}")
-    code = rerun_exit_code(leave(execution), after.outstanding, ran)
+    code = rerun_exit_code(leave(execution.ended), after.outstanding, ran)
     if code == 0:
         ui.status("bundle: nothing is outstanding")
     elif not after.outstanding:

@@ -31,7 +31,7 @@ from bundler.rerun import (
 )
 from bundler.rerun_start import Start
 from bundler.results import COMMAND_RUNNER, Results, Status
-from bundler.runners import Runner, Selection, configured
+from bundler.runners import Runner, Selection, configured, own_results
 from bundler.terminal import Ui
 
 MOST_LISTED = 20
@@ -80,7 +80,7 @@ def _carry_out(
     start = rerun.start
     runner = configured.choose(start.argv, configuration.runners, start.results)
     file_of = pytest_file if runner is None else runner.file_of
-    results = _own_results(parent, runner, start.cwd)
+    results = own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, _chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
     untold = not (_told_of_tests(parent) or chain.state.passing or chain.state.outstanding)
@@ -122,22 +122,6 @@ def _told_of_tests(recording: Recording | Recorded) -> bool:
     results, status = recording.results, recording.manifest.status
     told = results.tests or results.deselected or results.collection
     return bool(told) or status.state in (Status.PASSED, Status.NO_TESTS)
-
-
-def _own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
-    """Return the results of a run, its tests as the runner that reruns them calls them.
-
-    A JUnit report knows classes and names; what stands in it is not changed otherwise.
-    """
-    source = parent.manifest.source or {}
-    if runner is None or source.get("format") != "JUnit XML":
-        return parent.results
-    suites = {one.id: str(one.info.get("suite", "")) for one in parent.results.sessions}
-    tests = [
-        replace(one, test_id=runner.own_id(one, suites.get(one.session, ""), root))
-        for one in parent.results.tests
-    ]
-    return replace(parent.results, tests=tests)
 
 
 def _select(

@@ -185,17 +185,21 @@ def _derived(recording: Recording) -> Iterator[Finding]:
 def repair(directory: Path) -> RunManifest:
     """Rebuild everything that is derived, from the log of a bundle directory.
 
-    The plain log is written first and sealed anew, so a repair that is killed can be repeated.
+    The plain log is written first and sealed anew, so a repair that is killed can be repeated. What
+    tests left where the recorder vanished is masked, with the secrets of this environment.
     Raises UnreadableRecording where manifest.json itself cannot be read, OSError.
     """
     recording = bundle.read_directory(directory)
+    manifest = recording.manifest
     log = directory / bundle.LOG
-    if not log.exists():
+    if log.exists():
+        manifest = sealing.mask_left_files(directory, manifest)
+        recording = bundle.read_directory(directory)
+    else:
         with atomic.replacing(log) as file:
             for line in recording.log.lines():
                 if not line.problem:
                     file.write(line.content + b"\n")
-    manifest = recording.manifest
     state = bundle.logged_status(recording.results) or manifest.status
     if not recording.results.complete and state.state == Status.PASSED:
         reason = "events are lost"

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bundler import probe
 from bundler.redaction import Masker, counted, masker_of, redact_argv, redact_words
@@ -632,6 +634,30 @@ def test_a_text_is_masked_from_eight_characters_on() -> None:
     text = "no secret here"
     assert one.text(text) is text
     assert one.text("\ud800 12345678") == "\ud800 " + MARK.decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("://:w@", "://***url***@"),
+        ("kX7-ca…", "***$API_TOKEN***…"),
+        ("…zR4mW2", "…***$API_TOKEN***"),
+        ("🔑🔒", "***$KEY***"),
+        ("éééé", "***$PASSWORD***"),
+    ],
+)
+def test_a_shorter_text_is_masked_where_there_is_something_in_it(text: str, masked: str) -> None:
+    # what a locale without UTF-8 makes of an environment: a character a byte
+    values = {"🔑🔒": "$KEY", "éééé": "$PASSWORD"}
+    escaped = {one.encode().decode("ascii", "surrogateescape"): r for one, r in values.items()}
+    one = masker_module.Masker({SECRET: "$API_TOKEN", **escaped})
+    assert one.text(text) == masked
+
+
+@given(st.text("…é@:/.\x1b[m" + SECRET, max_size=9))
+def test_a_text_is_masked_as_its_bytes_are(text: str) -> None:
+    one = masker_of({"API_TOKEN": SECRET, "A_TOKEN": "kX7-cana", "B_TOKEN": "éééééééé"})
+    assert one.text(text) == one.mask(text.encode()).decode()
 
 
 def test_a_value_is_masked_in_all_its_parts(masker: Masker) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import a_manifest, a_test, line
@@ -53,6 +56,37 @@ def test_a_live_bundle_reads_as_far_as_it_has_come(tmp_path: Path) -> None:
     assert [test.test_id for test in recording.results.tests] == ["t"]
     live.close()
     assert not bundle.read(tmp_path / "run").live
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a lock needs a file open for writing")
+def test_looking_opens_nothing_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(tmp_path / "run", *a_test("t"))
+    (run / "run.lock").write_text("a stranger's")
+    flags: list[int] = []
+    real = os.open
+
+    def noting(path: str, given: int, *rest: Any, **more: Any) -> int:
+        flags.append(given)
+        return real(path, given, *rest, **more)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert not bundle.read(run).live
+    assert flags
+    assert not any(given & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) for given in flags)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+def test_a_lock_that_is_a_link_is_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    runs = [tmp_path / name for name in ("link", "pipe", "folder")]
+    for run in runs:
+        run.mkdir()
+    (runs[0] / "run.lock").symlink_to(victim)
+    os.mkfifo(runs[1] / "run.lock")
+    (runs[2] / "run.lock").mkdir()
+    assert [bundle.is_live(run) for run in runs] == [False] * 3
+    assert victim.read_text() == "precious"
 
 
 def test_the_end_is_a_line_of_its_own_behind_a_torn_one(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ import msgspec
 
 from bundler import archive, atomic
 from bundler import manifest as manifest_document
-from bundler.directory_reader import open_regular
+from bundler.directory_reader import Below, open_regular
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording
 from bundler.eventlog import EventLog, FramedLog, PlainLog, seal_frames
 from bundler.events import encode_line
@@ -535,5 +535,5 @@ def _pack_directory(directory: Path, target: Target) -> RunManifest:
     names = [name for name in recording.files if name != LOCK]
     if MANIFEST not in names:
         raise DamagedRecording(f"{directory} has no {MANIFEST}")
-    write_zip(((name, directory / name) for name in names), target)
+    write_zip(((name, Below(directory, name)) for name in names), target)
     return recording.manifest

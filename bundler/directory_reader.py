@@ -13,6 +13,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording
@@ -65,7 +66,7 @@ def read_member(root: Path, name: str, where: str, limits: Limits) -> Iterator[b
     what = f"{where}: {shown(name)}"
     total = 0
     try:
-        descriptor = _open_below(root, name, what)
+        descriptor = Below(root, name).open(what)
         with os.fdopen(descriptor, "rb", buffering=0) as file:
             while chunk := file.read(CHUNK):
                 total += len(chunk)
@@ -73,9 +74,27 @@ def read_member(root: Path, name: str, where: str, limits: Limits) -> Iterator[b
                     raise over("member_bytes", limits.member_bytes, what)
                 yield chunk
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise HostileRecording(f"{what} is behind a link") from None
         raise DamagedRecording(f"{what} cannot be read: {error.strerror}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """A member of a directory, for whoever needs it as a file."""
+
+    root: Path
+    name: str
+
+    def open(self, what: str) -> int:
+        """Return a descriptor of it; nothing on the way from the root is followed.
+
+        Raises HostileRecording where something there is a link or no regular file, OSError.
+        """
+        try:
+            return _open_below(self.root, self.name, what)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise HostileRecording(f"{what} is behind a link") from None
+            raise
 
 
 def open_regular(path: Path | str, what: str, folder: int | None = None) -> int:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
 
-from bundler.directory_reader import open_regular
+from bundler.directory_reader import Below, open_regular
 from bundler.errors import DamagedRecording, HostileRecording
 from bundler.limits import Limits
 from bundler.names import check_names, path_problem, shown
@@ -38,6 +38,10 @@ _UTF8 = 1 << 11
 _DATE = 1 << 5 | 1
 _MODE = 0o100644 << 16
 _HERE = "the archive to write"
+
+
+Content = bytes | Path | Below
+"""What an entry holds: its bytes, a file, or a member of a directory that a stranger may change."""
 
 
 class Target(Protocol):
@@ -60,7 +64,7 @@ class _Header:
     offset: int
 
 
-def write_zip(members: Iterable[tuple[str, bytes | Path]], target: Target) -> None:
+def write_zip(members: Iterable[tuple[str, Content]], target: Target) -> None:
     """Write members, each a name and its bytes or the file that holds them, as one zip file.
 
     `target` need not be seekable. Raises HostileRecording where the gate would refuse a name or
@@ -79,7 +83,7 @@ def write_zip(members: Iterable[tuple[str, bytes | Path]], target: Target) -> No
     target.write(_end(len(headers), size, offset))
 
 
-def _ordered(members: Iterable[tuple[str, bytes | Path]]) -> list[tuple[str, bytes | Path]]:
+def _ordered(members: Iterable[tuple[str, Content]]) -> list[tuple[str, Content]]:
     ordered = sorted(members, key=lambda member: (member[0] != FIRST, member[0]))
     for name, _ in ordered:
         if problem := path_problem(name):
@@ -93,9 +97,7 @@ def _ordered(members: Iterable[tuple[str, bytes | Path]]) -> list[tuple[str, byt
 
 
 @contextmanager
-def _packed(
-    name: str, content: bytes | Path, offset: int
-) -> Iterator[tuple[_Header, Iterable[bytes]]]:
+def _packed(name: str, content: Content, offset: int) -> Iterator[tuple[_Header, Iterable[bytes]]]:
     """Give the header of an entry and the chunks of its packed data."""
     method = _STORED if name.endswith(PACKED_ENDINGS) else _DEFLATE
     encoded = name.encode("utf-8")
@@ -134,8 +136,10 @@ class _Counter:
 
 
 @contextmanager
-def _opened(name: str, path: Path) -> Iterator[IO[bytes]]:
-    with os.fdopen(open_regular(path, f"member {shown(name)}"), "rb", buffering=0) as file:
+def _opened(name: str, content: Path | Below) -> Iterator[IO[bytes]]:
+    what = f"member {shown(name)}"
+    opening = content.open(what) if isinstance(content, Below) else open_regular(content, what)
+    with os.fdopen(opening, "rb", buffering=0) as file:
         yield file
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from builders import a_manifest, a_test, line
 
-from bundler import bundle
-from bundler.errors import DamagedRecording, NotARecording, TooNewRecording
+from bundler import bundle, zip_writer
+from bundler.errors import DamagedRecording, HostileRecording, NotARecording, TooNewRecording
 from bundler.manifest import RunStatus, encode_document, parse_manifest, to_document
 from bundler.results import Status
 
@@ -163,6 +163,32 @@ def test_a_zip_reads_as_the_directory_does(tmp_path: Path) -> None:
     assert packed.manifest == plain.manifest
     assert packed.results == plain.results
     assert zipfile.ZipFile(tmp_path / "run.zip").namelist()[0] == "manifest.json"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+def test_packing_takes_nothing_from_behind_a_folder_that_became_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    (run / "tests").mkdir(parents=True)
+    (run / "tests" / "secret").write_text("harmless")
+    finished(run, *a_test("t"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("somebody else's")
+    real = zip_writer.write_zip
+
+    def swapped_just_before(members: Any, target: Any) -> None:
+        (run / "tests" / "secret").unlink()
+        (run / "tests").rmdir()
+        (run / "tests").symlink_to(elsewhere)
+        real(members, target)
+
+    monkeypatch.setattr(bundle, "write_zip", swapped_just_before)
+    target = io.BytesIO()
+    with pytest.raises(HostileRecording, match="link"):
+        bundle.pack(run, target)
+    assert b"somebody" not in target.getvalue()
 
 
 def test_packing_a_killed_run_seals_it_first(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recorder",),
     ("child_variables",),
     ("execution",),
+    ("last_words",),
     ("rerun_start",),
     ("rerunning", "unseen"),
     ("reproduction",),

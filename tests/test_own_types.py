@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from builders import SESSION, a_log, a_recording, a_test, line
 
-from bundler import details, rerun
+from bundler import rerun
 from bundler.commands.export import writer_of
 from bundler.comparison import changes
 from bundler.formats import WRITERS
@@ -20,6 +20,8 @@ from bundler.look import Look
 from bundler.own_events import Wanted, own_events
 from bundler.recording import Recording
 from bundler.replay import replay
+from bundler.run_details import run_lines
+from bundler.test_details import document_of_test, lines_of_test
 
 FAILURE: dict[str, Any] = {
     "phase": "call",
@@ -103,10 +105,10 @@ def changed(value: Any, field: str, to: object) -> Any:
 def everything_of(recording: Recording) -> None:
     look = Look()
     list(replay(recording, SHOWN, look, name="x"))
-    list(details.run_lines(recording, look))
+    list(run_lines(recording, look))
     for test in recording.results.tests:
-        list(details.lines_of_test(recording, test, look))
-        json.dumps(details.document_of_test(recording, test))
+        list(lines_of_test(recording, test, look))
+        json.dumps(document_of_test(recording, test))
     for to in WRITERS:
         writer_of(to).write(recording, io.BytesIO())
     list(own_events(recording, Wanted("TRACE", frozenset())))

@@ -95,6 +95,12 @@ def test_an_event_nobody_knows_disturbs_nothing() -> None:
     assert (test.verdict, test.own_events) == (Verdict.PASSED, 1)
 
 
+def test_only_what_a_test_logged_itself_counts_as_its_own_event() -> None:
+    own = line("TestLog", "t", text="x")
+    log = a_log(a_test("t"), line("Attachment", "t"), own, line("TestLog", None), own)
+    assert results_of(log).tests[0].own_events == 2
+
+
 @pytest.mark.parametrize(
     "broken",
     [
@@ -261,8 +267,11 @@ def test_a_run_of_a_command_without_tests_is_plain_and_its_output_is_its_test_s(
     results = results_of(a_log(command, a_test("t"), output))
     assert results.is_plain_command
     assert results.tests[0].attempts[-1].output_offsets == results.run_output_offsets != []
+    never = results_of(a_log(command, line("TestsCollected", selected=["t"]), output, ended=False))
+    assert never.counts == {"not_run": 1}
     assert results_of(a_log()).is_plain_command
-    assert not results_of(a_log(line("SessionStarted", runner="pytest"))).is_plain_command
+    of_pytest = results_of(a_log(line("SessionStarted", runner="pytest")))
+    assert of_pytest.is_plain_command is False
     assert not results_of(a_log(a_test("t"))).is_plain_command
     assert not results_of(a_log(line("CollectionFailed", "a.py", failures=[]))).is_plain_command
 

@@ -5,5 +5,5 @@ environments that have never heard of bundler.
 """
 
 FORMAT_MAJOR = 1
-FORMAT_MINOR = 1
+FORMAT_MINOR = 2
 FORMAT = {"major": FORMAT_MAJOR, "minor": FORMAT_MINOR}

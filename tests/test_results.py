@@ -261,6 +261,21 @@ def test_what_an_event_leaves_out_is_taken_as_the_usual() -> None:
     assert asdict(subtest) == {"name": "", "outcome": "passed", "duration_us": 0, "failures": ()}
 
 
+def test_a_start_that_tells_no_attempt_is_the_first() -> None:
+    start = encode_line(
+        "TestStarted", ts_us=4, category="test", message="", test_id="t", data={"session": SESSION}
+    )
+    (attempt,) = results_of(a_log(start, ended=False)).tests[0].attempts
+    assert (attempt.number, attempt.started_us, attempt.outcome) == (1, 4, None)
+
+
+def test_why_a_test_was_left_out_is_known() -> None:
+    (left_out,) = results_of(
+        a_log(line("TestsCollected", deselected=["t"], reason="passing"))
+    ).deselected
+    assert (left_out.test_id, left_out.reason) == ("t", "passing")
+
+
 def test_a_run_of_a_command_without_tests_is_plain_and_its_output_is_its_test_s() -> None:
     command = line("SessionStarted", runner="command")
     output = line("RunOutput", stream="stdout", text="hello")

@@ -109,6 +109,7 @@ def test_only_what_a_test_logged_itself_counts_as_its_own_event() -> None:
         line("TestFinished", "t", outcome="passed", failures=7),
         line("TestFinished", "t", failures=[]),
         line("TestFinished", None, outcome="passed", failures=[]),
+        line("TestFinished", None, session=SESSION, outcome="passed", failures=[]),
     ],
 )
 def test_an_event_of_the_wrong_shape_settles_nothing(broken: bytes) -> None:
@@ -267,6 +268,37 @@ def test_a_start_that_tells_no_attempt_is_the_first() -> None:
     )
     (attempt,) = results_of(a_log(start, ended=False)).tests[0].attempts
     assert (attempt.number, attempt.started_us, attempt.outcome) == (1, 4, None)
+
+
+def test_an_attempt_is_what_its_events_say() -> None:
+    failure = {"phase": "setup", "message": "m", "type": "E", "traceback": "tb"}
+    where: dict[str, Any] = {"file": "a.py", "line": 3}
+    (test,) = results_of(
+        a_log(
+            line("TestStarted", "t", order=0),
+            line("SubtestFinished", "t", name="s", outcome="passed", duration_us=7),
+            line(
+                *("TestFinished", "t", 9),
+                outcome="failed",
+                failures=[{**failure, **where}],
+                reason="why",
+                worker="gw1",
+                will_retry=True,
+                properties=[["a", 1]],
+            ),
+        )
+    ).tests
+    (attempt,) = test.attempts
+    (subtest,) = attempt.subtests
+    assert asdict(attempt.failures[0]) == {**failure, **where}
+    assert (subtest.name, subtest.outcome, subtest.duration_us) == ("s", "passed", 7)
+    assert (attempt.reason, attempt.worker, attempt.will_retry) == ("why", "gw1", True)
+    assert (attempt.properties, attempt.finished_us) == ((("a", "1"),), 9)
+
+
+def test_warnings_are_kept_in_their_order() -> None:
+    results = results_of(a_log(line("Warning", text="one"), line("Warning", text="two")))
+    assert [warning["text"] for warning in results.warnings] == ["one", "two"]
 
 
 def test_why_a_test_was_left_out_is_known() -> None:

@@ -97,7 +97,8 @@ def test_an_event_nobody_knows_disturbs_nothing() -> None:
 
 def test_only_what_a_test_logged_itself_counts_as_its_own_event() -> None:
     own = line("TestLog", "t", text="x")
-    log = a_log(a_test("t"), line("Attachment", "t"), own, line("TestLog", None), own)
+    observed = [line(one, "t") for one in ("Attachment", "GeneratorState", "EntropyDrawn")]
+    log = a_log(a_test("t"), observed, own, line("TestLog", None), own)
     assert results_of(log).tests[0].own_events == 2
 
 
@@ -294,6 +295,21 @@ def test_an_attempt_is_what_its_events_say() -> None:
     assert (subtest.name, subtest.outcome, subtest.duration_us) == ("s", "passed", 7)
     assert (attempt.reason, attempt.worker, attempt.will_retry) == ("why", "gw1", True)
     assert (attempt.properties, attempt.finished_us) == ((("a", "1"),), 9)
+
+
+def test_what_is_told_of_an_attempt_that_never_began_is_no_other_attempt_s() -> None:
+    log = a_log(
+        line("TestStarted", "t", attempt=1, order=0),
+        line("TestStarted", "t", attempt=3, order=0),
+        line("TestFinished", "t", attempt=2, outcome="failed"),
+        line("TestFinished", "t", attempt=1, outcome="passed"),
+    )
+    (test,) = results_of(log).tests
+    assert [(one.number, one.outcome) for one in test.attempts] == [
+        (1, "passed"),
+        (3, None),
+        (4, "failed"),
+    ]
 
 
 def test_warnings_are_kept_in_their_order() -> None:

@@ -312,6 +312,12 @@ def test_what_is_told_of_an_attempt_that_never_began_is_no_other_attempt_s() -> 
     ]
 
 
+@pytest.mark.parametrize("ids", ["abc", {"a": 1}, 5])
+def test_ids_that_are_no_list_collect_nothing(ids: object) -> None:
+    results = results_of(a_log(line("TestsCollected", selected=ids, deselected=ids)))
+    assert (results.collected, results.deselected) == ([], [])
+
+
 def test_warnings_are_kept_in_their_order() -> None:
     results = results_of(a_log(line("Warning", text="one"), line("Warning", text="two")))
     assert [warning["text"] for warning in results.warnings] == ["one", "two"]

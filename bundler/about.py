@@ -103,12 +103,18 @@ def count_words(recording: Recording, counts: Mapping[str, int], look: Look) -> 
         for verdict, word, style in _counted(recording.live)
         if counts.get(verdict)
     ]
-    if broken := sum(
-        problem.outcome is Verdict.ERRORED for problem in recording.results.collection
-    ):
-        word = look.paint(Style.FAILED, "not collected")
-        parts.append(f"{look.paint(Style.STRONG, count(broken, 'file'))} {word}")
+    outcomes = [problem.outcome for problem in recording.results.collection]
+    for outcome, word, style in _OF_FILES:
+        if files := outcomes.count(outcome):
+            number = look.paint(Style.STRONG, count(files, "file"))
+            parts.append(f"{number} {look.paint(style, word)}")
     return f"{of_all} {'test' if total == 1 else 'tests'} run: {', '.join(parts)}"
+
+
+_OF_FILES = (
+    (Verdict.SKIPPED, "skipped", Style.SKIPPED),
+    (Verdict.ERRORED, "not collected", Style.FAILED),
+)
 
 
 def _counted(live: bool) -> Iterator[tuple[Verdict, str, Style]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from bundler.bundle import LOCK, LOG, MANIFEST, read, read_directory
 from bundler.errors import DamagedRecording
-from bundler.recording import Recording
+from bundler.recording import Recording, opened
 from bundler.sealing import seal_abandoned
 from bundler.zip_writer import Target, write_zip
 
@@ -19,7 +20,8 @@ def pack(path: Path, target: Target) -> Recording:
     """
     if not path.is_dir():
         recording = read(path)
-        write_zip(((name, recording.files[name]) for name in recording.files), target)
+        files = recording.files
+        write_zip(((name, partial(opened, files, name)) for name in files), target)
         return recording
     return _pack_directory(path, target)
 

@@ -22,7 +22,6 @@ from bundler import (
     archive,
     atomic,
     bundle,
-    command_as_test,
     environment,
     left_files,
     live_bundle,
@@ -240,6 +239,8 @@ class Recorder:
         if self._take_suite_bundles(results):
             results = fold(recording.events())
         if is_one_test and ending.started and not results.sessions:
+            from bundler import command_as_test
+
             command_as_test.tell(self.live, ending)
             results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):

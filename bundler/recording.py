@@ -106,9 +106,13 @@ class Recording:
                 stream=str(data.get("stream", "stdout")),
                 phase=str(data.get("phase", "")),
                 content=content,
-                omitted_bytes=int(data.get("omitted_bytes", 0)),
+                omitted_bytes=_count(data.get("omitted_bytes")),
                 ts_us=event.ts_us,
             )
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and 0 < value < 1 << 64 else 0
 
 
 def opened(files: Mapping[str, bytes], name: str) -> IO[bytes]:

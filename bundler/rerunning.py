@@ -14,7 +14,8 @@ from bundler.child_variables import SELECTION
 from bundler.configuration import Configuration
 from bundler.documents import load_document
 from bundler.escapes import one_line
-from bundler.execution import Execution, last_lines, leave, record, tidy
+from bundler.execution import Execution, record
+from bundler.last_words import last_lines, leave, tidy
 from bundler.manifest import encode_document
 from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
@@ -30,7 +31,7 @@ from bundler.rerun import (
 )
 from bundler.rerun_start import Start
 from bundler.results import COMMAND_RUNNER, Results, Status
-from bundler.runners import Runner, Selection, configured
+from bundler.runners import Runner, Selection, configured, own_results
 from bundler.terminal import Ui
 
 MOST_LISTED = 20
@@ -79,7 +80,7 @@ def _carry_out(
     start = rerun.start
     runner = configured.choose(start.argv, configuration.runners, start.results)
     file_of = pytest_file if runner is None else runner.file_of
-    results = _own_results(parent, runner, start.cwd)
+    results = own_results(parent, runner, start.cwd)
     chain = chains.child_chain(parent.manifest.run_id, _chain_of(parent), results, file_of)
     planned = plan(chain.state, results, rerun.order)
     untold = not (_told_of_tests(parent) or chain.state.passing or chain.state.outstanding)
@@ -121,22 +122,6 @@ def _told_of_tests(recording: Recording | Recorded) -> bool:
     results, status = recording.results, recording.manifest.status
     told = results.tests or results.deselected or results.collection
     return bool(told) or status.state in (Status.PASSED, Status.NO_TESTS)
-
-
-def _own_results(parent: Recording, runner: Runner | None, root: Path) -> Results:
-    """Return the results of a run, its tests as the runner that reruns them calls them.
-
-    A JUnit report knows classes and names; what stands in it is not changed otherwise.
-    """
-    source = parent.manifest.source or {}
-    if runner is None or source.get("format") != "JUnit XML":
-        return parent.results
-    suites = {one.id: str(one.info.get("suite", "")) for one in parent.results.sessions}
-    tests = [
-        replace(one, test_id=runner.own_id(one, suites.get(one.session, ""), root))
-        for one in parent.results.tests
-    ]
-    return replace(parent.results, tests=tests)
 
 
 def _select(
@@ -195,7 +180,7 @@ def _end(
     for line in last_lines(execution):
         ui.status(line)
     if recorded is None or execution.ended.signal is not None:
-        return leave(execution)
+        return leave(execution.ended)
     results = recorded.results
     after = chains.child_chain(recorded.manifest.run_id, chain, results, file_of).state
     known = {test.test_id for test in results.tests}
@@ -208,7 +193,7 @@ def _end(
         manifest = rerun.parent.manifest
         where = f"run {manifest.run_id[:8]} was recorded in {one_line(manifest.command.cwd)}"
         ui.status(f"bundle: none of its tests is in this project; {where}")
-    code = rerun_exit_code(leave(execution), after.outstanding, ran)
+    code = rerun_exit_code(leave(execution.ended), after.outstanding, ran)
     if code == 0:
         ui.status("bundle: nothing is outstanding")
     elif not after.outstanding:

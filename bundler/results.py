@@ -26,6 +26,7 @@ from bundler.verdicts import Verdict as Verdict
 COMMAND_RUNNER = "command"
 """The runner of a session whose one test is the command itself: what the run printed is its own."""
 
+_MOST = 1 << 64
 _MOST_LOOKED_AT = 100
 """Among so many attempts of a test one is looked for that was left open."""
 
@@ -289,6 +290,8 @@ class Folding:
 
     def run_finished(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.holding.keep_data(data)
+        _ = [_words(data, name) for name in ("status", "signal", "reason")]
+        _ = [_number(data, name) for name in ("exit_code", "duration_us")]
         self.results.finished = data
         self.results.complete = data.get("events") == self.results.events - 1
 
@@ -351,7 +354,7 @@ class Folding:
         subtest = Subtest(
             name=str(data.get("name", "")),
             outcome=Verdict(data["outcome"]),
-            duration_us=int(data.get("duration_us", 0)),
+            duration_us=_number(data, "duration_us") or 0,
             failures=self._failures(data),
         )
         self.holding.keep(ROW, (subtest.name,))
@@ -384,7 +387,7 @@ class Folding:
     def _test(self, event: Event, data: dict[str, Any]) -> TestResult:
         if event.test_id is None:
             raise ValueError("a test event without a test id")
-        key = (str(data["session"]), event.test_id, int(data.get("occurrence", 1)))
+        key = (str(data["session"]), event.test_id, _number(data, "occurrence") or 1)
         test = self.by_key.get(key)
         if test is None:
             self.holding.keep(TEST, key)
@@ -473,6 +476,6 @@ def _words(data: dict[str, Any], name: str) -> str | None:
 
 def _number(data: dict[str, Any], name: str) -> int | None:
     value = data.get(name)
-    if value is not None and type(value) is not int:
-        raise ValueError(f"{name} is not an integer")
+    if value is not None and (type(value) is not int or abs(value) >= _MOST):
+        raise ValueError(f"{name} is not an integer of 64 bits")
     return value

@@ -93,8 +93,8 @@ def _session_words(session: Session) -> str:
     words = [f"{info.get('runner', 'tests')} {info.get('runner_version', '')}".strip()]
     if isinstance(args := info.get("args"), list) and args:
         words.append(shlex.join(map(str, args)))
-    if info.get("workers"):
-        words.append(count(int(info["workers"]), "worker"))
+    if type(workers := info.get("workers")) is int and workers:
+        words.append(count(workers, "worker"))
     words.append(f"capture {info.get('capture', 'unknown')}")
     if isinstance(plugins := info.get("plugins"), dict) and plugins:
         words.append(", ".join(f"{name} {version}" for name, version in plugins.items()))

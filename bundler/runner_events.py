@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from bundler import adoption, bundle
+from bundler import bundle
 from bundler.events import Event
 from bundler.live_bundle import LiveBundle
 from bundler.masked_log import MaskedOutputs
@@ -41,6 +41,8 @@ class RunnerEvents:
 
     def take_recording(self, told: Recording) -> None:
         """Take in what a runner recorded, and its files. Raises what reading them raises, too."""
+        from bundler.adoption import keep
+
         self.next_runner()
         began_us = epoch_microseconds(told.manifest.created_at) or 0
         self._shift_us = max(0, began_us - self._began_us())
@@ -48,7 +50,7 @@ class RunnerEvents:
         for offset, event in told.events():
             self._append(event, masked.data(offset, event))
         for name in told.files:
-            adoption.keep(told.files, name, self._live.directory / bundle.SOURCE / name)
+            keep(told.files, name, self._live.directory / bundle.SOURCE / name)
 
     def take_suite(self, told: Recording) -> None:
         """Take in what a suite recorded of itself, on the clock of this run."""

@@ -7,7 +7,7 @@ A test that took its process with it has no failure of its own; that it died is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -39,13 +39,17 @@ _ENDED_EARLY = {
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A recorded failure that is to be seen again: where it stood, and by what it is known."""
+    """A recorded failure that is to be seen again: where it stood, and by what it is known.
+
+    `untold` are the fields of a failure that the recording leaves out, as a JUnit report does.
+    """
 
     target: Target
     fingerprints: frozenset[str]
     words: str
     text: str
     message: str = ""
+    untold: frozenset[str] = frozenset()
     file: str | None = None
     attempt: int | None = None
     worker: str | None = None
@@ -78,7 +82,7 @@ def look(results: Results, status: RunStatus, original: Original) -> tuple[Seen,
         return _why_not_executed(results, status, target.test_id)
     bad = [attempt for attempt in attempts if _is_bad(attempt)]
     for attempt in bad:
-        if original.fingerprints & fingerprints(attempt):
+        if original.fingerprints & fingerprints(attempt, original.untold):
             return Seen.SAME, words_of(attempt)
     if bad:
         return Seen.DIFFERENT, _different_words(original, words_of(bad[-1]), failures_of(bad[-1]))
@@ -96,17 +100,19 @@ def aliases(test_id: str) -> tuple[str, ...]:
     return (test_id, grouped[1]) if grouped else (test_id,)
 
 
-def fingerprints(attempt: Attempt) -> frozenset[str]:
+def fingerprints(attempt: Attempt, untold: Collection[str] = ()) -> frozenset[str]:
     """Return what an attempt that went wrong is known by; one for each of its failures."""
     if attempt.outcome in (None, Verdict.CRASHED):
         return frozenset({DIED})
-    found = {_known_by(failure) for failure in failures_of(attempt)}
+    found = {_known_by(failure, untold) for failure in failures_of(attempt)}
     return frozenset(found or {str(attempt.outcome)})
 
 
-def _known_by(failure: Failure) -> str:
-    """Return what a failure is known by: its phase and its fingerprint."""
-    return f"{failure.phase} {fingerprint(failure.type, failure.file, failure.message)}"
+def _known_by(failure: Failure, untold: Collection[str] = ()) -> str:
+    """Return what a failure is known by: its phase and its fingerprint, without what is untold."""
+    kind = None if "type" in untold else failure.type
+    file = None if "file" in untold else failure.file
+    return f"{failure.phase} {fingerprint(kind, file, failure.message)}"
 
 
 def failures_of(attempt: Attempt) -> list[Failure]:
@@ -174,10 +180,16 @@ def _original(results: Results, test: TestResult) -> Original:
         words=words_of(attempt),
         text="\n".join(_texts(failures, attempt)),
         message=failures[0].message if failures else "",
+        untold=_untold(failures),
         file=test.file or file,
         attempt=attempt.number,
         worker=attempt.worker,
     )
+
+
+def _untold(failures: Sequence[Failure]) -> frozenset[str]:
+    fields = ("type", "file") if failures else ()
+    return frozenset(name for name in fields if not any(getattr(f, name) for f in failures))
 
 
 def _texts(failures: Iterable[Failure], attempt: Attempt) -> Iterator[str]:

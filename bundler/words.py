@@ -68,7 +68,8 @@ def _root(
     limit: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="What a recording may ask for, where you trust it."
+            metavar="NAME=VALUE",
+            help="Raise what a recording may ask for, where you trust it; a wrong NAME lists all.",
         ),
     ] = None,
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from asupersync_samples import bundles, members, read, seed_of, tree, truth, vectors, written
+from zip_builder import Made, build
 
 from bundler import adoption, archive, bundle, packing, spool
 from bundler.errors import HostileRecording, NotARecording
@@ -401,6 +402,43 @@ def test_many_large_bundles_take_the_memory_of_one(
         tracemalloc.stop()
         assert len(found.results.tests) == number
     assert peaks[1] < 1.5 * peaks[0]
+
+
+# --- where nothing but a folder says who the test is ---------------------------------------------
+
+NAMELESS = b'{"v":1,"ts_us":1,"level":"INFO","category":"x","event":"Own","message":""}\n'
+FIRST, SECOND = f"{1:016x}/events.ndjson", f"{2:016x}/events.ndjson"
+
+
+def ids_in_zip(*names: str) -> set[str]:
+    """The ids of tests whose bundles are under these names in an archive."""
+    content = archive.open_zip(build(*(Made(name, NAMELESS) for name in names)), where="x.zip")
+    return {test.test_id for test in asupersync.read(content, where="x.zip").results.tests}
+
+
+def test_a_folder_around_everything_in_an_archive_is_not_in_the_ids() -> None:
+    assert ids_in_zip(f"artifacts/drain/{FIRST}", f"artifacts/a/b/{SECOND}") == {"drain", "a/b"}
+    assert ids_in_zip(f"artifacts/drain/{FIRST}") == {"drain"}
+
+
+def test_one_folder_alone_is_taken_off() -> None:
+    assert ids_in_zip(f"target/artifacts/drain/{FIRST}") == {"artifacts/drain"}
+
+
+def test_a_test_is_no_folder_around_its_seeds() -> None:
+    assert ids_in_zip(f"drain/{FIRST}", f"drain/{SECOND}") == {"drain"}
+    assert ids_in_zip(f"drain/{FIRST}", f"drain/more/{SECOND}") == {"drain", "drain/more"}
+
+
+def test_what_is_beside_a_folder_leaves_it_in_the_ids() -> None:
+    assert ids_in_zip(f"a/drain/{FIRST}", f"b/drain/{SECOND}") == {"a/drain", "b/drain"}
+
+
+def test_a_directory_is_taken_as_it_is(tmp_path: Path) -> None:
+    written({f"artifacts/drain/{FIRST}": NAMELESS}, tmp_path)
+    content = archive.open_directory(tmp_path)
+    [test] = asupersync.read(content, where=str(tmp_path)).results.tests
+    assert test.test_id == "artifacts/drain"
 
 
 # --- into the store and out ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import time
 import zipfile
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 from builders import a_manifest, a_test, line
 
-from bundler import bundle, live_bundle, packing, sealing
+from bundler import bundle, limits, live_bundle, packing, sealing
 from bundler.errors import DamagedRecording, NotARecording, TooNewRecording
+from bundler.limits import Limits
 from bundler.manifest import RunStatus, encode_document, parse_manifest, to_document
 from bundler.results import Status
 
@@ -129,6 +131,21 @@ def test_a_zip_reads_as_the_directory_does(tmp_path: Path) -> None:
     assert packed.manifest == plain.manifest
     assert packed.results == plain.results
     assert zipfile.ZipFile(tmp_path / "run.zip").namelist()[0] == "manifest.json"
+
+
+@pytest.mark.parametrize("name", ["large.txt", "large.png"])
+def test_a_zip_with_a_member_too_large_for_memory_is_packed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "run" / "tests").mkdir(parents=True)
+    (tmp_path / "run" / "tests" / name).write_bytes(os.urandom(1 << 20) + bytes(1 << 20))
+    run = finished(tmp_path / "run", *a_test("t"))
+    with (tmp_path / "run.zip").open("wb") as target:
+        packing.pack(run, target)
+    monkeypatch.setattr(limits, "_chosen", Limits(whole_bytes=1 << 20))
+    again = io.BytesIO()
+    packing.pack(tmp_path / "run.zip", again)
+    assert again.getvalue() == (tmp_path / "run.zip").read_bytes()
 
 
 def test_packing_a_killed_run_seals_it_first(tmp_path: Path) -> None:

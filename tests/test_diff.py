@@ -238,3 +238,36 @@ def test_two_seeds_part_at_the_first_event_that_the_test_itself_told(tmp_path: P
     assert [step["event"] for step in parting["before"]] == ["TestStarted", "Began"]
     for side in ("a", "b"):
         assert [step["event"] for step in parting[side]] == ["Drew", "TestFinished"]
+
+
+REPORT = """<testsuites name="pytest tests"><testsuite name="pytest">
+<testcase classname="test_it" name="test_steady"/>
+<testcase classname="test_it" name="test_turning"><failure message="no">no</failure></testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_a_report_of_junit_is_compared_under_the_names_of_the_runner(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", SUITE.format(word="two", good=True))
+    here.file("report.xml", REPORT)
+    here.bundle("run", "--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    told = here.bundle("diff", "report.xml")
+    assert told.code == 0
+    changes = [line for line in told.stdout.splitlines() if "test_it" in line]
+    assert changes == ["      FIXED  test_it.py::test_turning  failed → passed"]
+    assert "not set" not in told.stdout
+    back = here.bundle("diff", "latest", "report.xml")
+    assert (back.code, "REGRESSION  test_it.py::test_turning" in back.stdout) == (1, True)
+
+
+def test_of_what_is_new_or_gone_only_some_are_listed(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    cases = "".join(f'<testcase classname="a" name="n{number}"/>' for number in range(25))
+    here.file("some.xml", f"<testsuite>{cases}</testsuite>")
+    here.file("none.xml", '<testsuite><testcase classname="b" name="b"/></testsuite>')
+    gone = here.bundle("diff", "some.xml", "none.xml").stdout
+    assert gone.count("       GONE  a::n") == 20
+    assert "             and 5 more gone (--json)" in gone
+    document = json.loads(here.bundle("diff", "some.xml", "none.xml", "--json").stdout)
+    assert len(document["changes"]) == 26

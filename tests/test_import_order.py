@@ -22,7 +22,8 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
     ("errors", "escapes", "compiled_schema", "probe", "verdicts", "reporters"),
-    ("schema", "documents", "names", "limits", "events", "seeds", "times", "redaction"),
+    ("schema", "documents", "names", "limits", "seeds", "times", "redaction"),
+    ("events",),
     ("testing", "holding"),
     ("results",),
     ("manifest", "eventlog", "fingerprint", "spool"),
@@ -89,6 +90,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("recorder",),
     ("child_variables",),
     ("execution",),
+    ("last_words",),
     ("rerun_start",),
     ("rerunning", "unseen"),
     ("reproduction",),

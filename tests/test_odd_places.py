@@ -123,6 +123,13 @@ def test_a_store_without_inodes_is_one_line_and_the_suite_runs(here: Place, inod
         assert here.bundle("list").code == 0
 
 
+def test_a_store_that_refuses_is_said_with_what_to_set(here: Place) -> None:
+    here.file("taken", "a file where the store should be")
+    store = str(here.project / "taken")
+    [said] = runs_as_ever(here.bundle("run", "--", *FAILS, BUNDLE_STORE=store))
+    assert said.endswith("; BUNDLE_STORE can name another place")
+
+
 def test_a_wall_clock_that_jumps_back_leaves_durations_alone(here: Place) -> None:
     """The clock of the day is set back in the middle, in the test process and in the wrapper."""
     here.file("conftest.py", "import time\ntime.time = lambda: 0.0\ntime.time_ns = lambda: 0\n")

@@ -287,6 +287,14 @@ def test_victim(): assert not LIST
     assert "no failure in 1 execution, and no time for the others" in told.stdout
 
 
+def test_a_report_of_junit_is_reproduced_under_the_names_of_pytest(here: Place) -> None:
+    here.file("test_it.py", "def test_bad(): assert 1 == 2")
+    here.run([*PYTEST, "--junitxml=report.xml"])
+    told = here.bundle("repro", "report.xml", "test_bad")
+    assert told.code == 1, told.stderr
+    assert told.stdout.startswith("REPRODUCED  test_it.py::test_bad")
+
+
 def test_a_run_of_another_runner_is_no_run_of_pytest(here: Place) -> None:
     here.bundle("run", "--", "sh", "-c", "exit 3")
     ended = here.bundle("repro")

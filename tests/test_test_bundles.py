@@ -13,6 +13,7 @@ from command_line import Place, place
 
 from bundler import test_bundles
 from bundler.fingerprint import fingerprint
+from bundler.manifest import FORMAT_MINOR
 from bundler.names import slug
 from bundler.schema import validator
 from bundler.seeds import scenario_seed
@@ -107,7 +108,7 @@ def test_its_manifest_is_the_repro_manifest(tmp_path: Path) -> None:
         "adapter": "pytest",
         "seed_hex": "00000000deadbeef",
         "run_id": RUN_ID,
-        "format": {"major": 1, "minor": 1},
+        "format": {"major": 1, "minor": FORMAT_MINOR},
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from command_line import Place, place
 from own_event_runs import Run, a_run
 
-from bundler import archive, bundle, verification
+from bundler import bundle, limits, verification
 from bundler.bundle import read
 from bundler.errors import DamagedRecording
 from bundler.limits import Limits
@@ -182,7 +182,7 @@ def test_a_repro_manifest_that_breaks_its_contract_is_named_by_the_clause(tmp_pa
 def test_a_file_that_is_larger_than_memory_allows_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "Limits", lambda: Limits(whole_bytes=20_000))
+    monkeypatch.setattr(limits, "_chosen", Limits(whole_bytes=20_000))
     run = Run(tmp_path / "run")
     with run.test("drain") as harness:
         harness.attach(b"x" * 50_000, "large.bin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -24,8 +25,9 @@ from bundler.manifest import encode_document
 from bundler.own_events import course
 from bundler.recording import Recording
 from bundler.results import BAD, RED, Results
+from bundler.runners import called, own_results
 from bundler.sighting import failures_of, words_of
-from bundler.store import open_recording
+from bundler.store import current_directory, open_recording, project_of
 from bundler.terminal import Ui
 
 _STYLES = {
@@ -34,6 +36,8 @@ _STYLES = {
     ChangeKind.FIXED: Style.PASSED,
     ChangeKind.FLAKY: Style.FLAKY,
 }
+_MOST_TOLD = 20
+_OF_LITTLE_WEIGHT = frozenset({ChangeKind.SLOWER, ChangeKind.NEW, ChangeKind.GONE})
 _MOST_DIFFERENCES = 20
 
 
@@ -69,6 +73,9 @@ def command(
     """
     ui: Ui = context.obj
     a, b = open_recording(before), open_recording(after)
+    for one, other in ((a, b), (b, a)):
+        runner = called(other.manifest.command.runner)
+        one.results = own_results(one, runner, project_of(current_directory()))
     found = changes(a.results, b.results, slower)
     text = "\n".join(_failure_texts(a.results, found) + _failure_texts(b.results, found))
     environment = differences(environment_of(a), environment_of(b), text)
@@ -120,12 +127,17 @@ def _lines(
 ) -> Iterator[str]:
     names = [recording.manifest.run_id[:8] for recording in (a, b)]
     yield f"From {names[0]} ({_totals(a)}) to {names[1]} ({_totals(b)})"
-    for change in found:
-        yield _change_line(change, look)
-        if change.after in RED:
-            yield f"             {one_line(_why(b.results, change.test_id))}"
-        if change.test_id in partings:
-            yield from _parting_lines(partings[change.test_id], names)
+    for kind, some in itertools.groupby(found, lambda change: change.kind):
+        changed = list(some)
+        most = _MOST_TOLD if kind in _OF_LITTLE_WEIGHT else len(changed)
+        for change in changed[:most]:
+            yield _change_line(change, look)
+            if change.after in RED:
+                yield f"             {one_line(_why(b.results, change.test_id))}"
+            if change.test_id in partings:
+                yield from _parting_lines(partings[change.test_id], names)
+        if more := changed[most:]:
+            yield f"             and {len(more):,} more {kind} (--json)"
     told = {change.test_id for change in found}
     for test_id, parting in partings.items():
         if test_id not in told:

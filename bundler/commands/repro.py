@@ -27,7 +27,8 @@ from bundler.repro_report import Report, document, lines
 from bundler.reproduction import Bench, Kit, reproduce
 from bundler.rerun_start import how_to_start
 from bundler.results import COMMAND_RUNNER, Verdict
-from bundler.runners import called
+from bundler.runners import called, own_results
+from bundler.runners import pytest as pytest_runner
 from bundler.sighting import Original, originals
 from bundler.store import Store, open_store
 from bundler.terminal import Ui
@@ -71,6 +72,7 @@ def command(
     ui: Ui = context.obj
     store = open_store()
     parent, test = named(run, test, holds=_names_something)
+    parent.results = own_results(parent, pytest_runner, store.project)
     failures = _failures(parent, test)
     if not failures:
         return _nothing_failed(ui, parent, as_json)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -147,6 +147,23 @@ class Runner(Protocol):
 def called(name: str) -> Runner | None:
     """Return the runner of a name that a manifest tells, None where there is none."""
     return next((one for one in map(named, RUNNERS) if name == one.NAME), None)
+
+
+def own_results(recording: Recording, runner: Runner | None, root: Path) -> Results:
+    """Return the results of a recording, its tests as this runner calls them.
+
+    Only a JUnit report calls them otherwise: by classes and names. `root` is the directory that the
+    runner's command runs in.
+    """
+    source = recording.manifest.source or {}
+    if runner is None or source.get("format") != "JUnit XML":
+        return recording.results
+    suites = {one.id: str(one.info.get("suite", "")) for one in recording.results.sessions}
+    tests = [
+        replace(one, test_id=runner.own_id(one, suites.get(one.session, ""), root))
+        for one in recording.results.tests
+    ]
+    return replace(recording.results, tests=tests)
 
 
 def runner_of(argv: Sequence[str]) -> Runner | None:

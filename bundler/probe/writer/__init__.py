@@ -4,6 +4,7 @@
 of bundler, so nothing here imports anything of `bundler` but what lies beside it, by relative
 imports.
 
+    format_version.py    the version of the format
     system.py            the system as it was before a test could patch it
     masking.py           what masks secrets, given from outside
     json_text.py         documents as text

@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from .format_version import FORMAT
+
 SNAPSHOT = ("ASUPERSYNC_SEED", "BUNDLE_RUN_SEED", "BUNDLE_SEED", "PYTHONHASHSEED", "TZ")
 """The variables that a manifest keeps: seeds, and what else is no secret and no path."""
 
-FORMAT = {"major": 1, "minor": 1}
 PASSED, ASSERTION_FAILURE = "passed", "assertion_failure"
 _SYSTEMS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "x86", "i686": "x86"}

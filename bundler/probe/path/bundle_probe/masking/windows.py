@@ -8,6 +8,8 @@ nor on how many values there are.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _FORMATS = {4: "I", 8: "Q"}
 _BLOCK = 256
 _FEW = 12
@@ -32,10 +34,10 @@ class Windows:
             windows = [value[one : one + self._size] for one in range(at, at + self._stride)]
             if self._table.keys().isdisjoint(windows):
                 break
-        for offset, window in enumerate(windows, at):
-            known = self._table.get(window, ())
-            if (offset, len(value)) not in known:
-                self._table[window] = (*known, (offset, len(value)))
+        for window, entry in zip(windows, _entries(at, self._stride, len(value))):  # noqa: B905
+            known = self._table.setdefault(window, entry)
+            if known is not entry and entry[0] not in known:
+                self._table[window] = known + entry
 
     def find(self, data, begin, end):
         """Return (begin, end) of what may be a value, by the windows in a part of the bytes."""
@@ -63,3 +65,9 @@ class Windows:
 
     def _numbers(self, data):
         return memoryview(data).cast(_FORMATS[self._size])
+
+
+@lru_cache(maxsize=256)
+def _entries(at, count, size):
+    """Return the entries of so many windows of a value of a size, the first of which is `at`."""
+    return [((offset, size),) for offset in range(at, at + count)]

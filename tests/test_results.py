@@ -433,3 +433,23 @@ def test_an_attempt_left_open_is_found_among_the_last_hundred() -> None:
         )
         (test,) = results_of(log).tests
         assert [one.number for one in test.attempts if one.outcome == "passed"] == [found]
+
+
+@pytest.mark.parametrize("name", ["status", "signal", "reason", "exit_code", "duration_us"])
+def test_an_end_with_a_field_of_another_type_ends_nothing(name: str) -> None:
+    fields: dict[str, Any] = {"status": "failed", "signal": None, "reason": None, "exit_code": 1}
+    ended = results_of(a_log(line("RunFinished", **fields, duration_us=9, events=1), ended=False))
+    assert ended.finished and ended.complete
+    odd = {**fields, "duration_us": 9, name: [1]}
+    results = results_of(a_log(line("RunFinished", **odd, events=1), ended=False))
+    assert (results.finished, results.complete) == (None, False)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_has_64_bits_at_most(sign: int) -> None:
+    def numbered(order: int) -> str:
+        return verdicts(a_log(line("TestStarted", "t", order=order * sign)))["t"]
+
+    assert numbered((1 << 64) - 1) == "unfinished"
+    with pytest.raises(KeyError, match="t"):
+        numbered(1 << 64)

@@ -98,6 +98,30 @@ def test_a_zip64_end_record_that_is_elsewhere_is_damage(sign: bytes, moved: int)
 # --- directories -------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="flags that not every system has")
+def test_nothing_is_opened_that_is_followed_waited_for_or_becomes_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_text("x")
+    members = archive.open_directory(tmp_path)
+    asked: dict[str, int] = {}
+    real = os.open
+
+    def noting(path: str, flags: int, dir_fd: int | None = None) -> int:
+        asked[os.fspath(path)] = flags
+        return real(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert members["sub/file"] == b"x"
+    never = os.O_NONBLOCK | os.O_NOCTTY
+    assert asked == {
+        str(tmp_path): os.O_RDONLY | os.O_DIRECTORY | never,  # the way to it is the user's own
+        "sub": os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | never,
+        "file": os.O_RDONLY | os.O_NOFOLLOW | never,
+    }
+
+
 def test_as_many_entries_as_the_limit_are_let_in(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text("x")
@@ -223,30 +247,6 @@ def test_reading_leaves_no_descriptor_open(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(HostileRecording, match="is not a regular file"):
             members["waits"]
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="flags that not every system has")
-def test_nothing_is_opened_that_is_followed_waited_for_or_becomes_the_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "file").write_text("x")
-    members = archive.open_directory(tmp_path)
-    asked: dict[str, int] = {}
-    real = os.open
-
-    def noting(path: str, flags: int, dir_fd: int | None = None) -> int:
-        asked[os.fspath(path)] = flags
-        return real(path, flags, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "open", noting)
-    assert members["sub/file"] == b"x"
-    never = os.O_NONBLOCK | os.O_NOCTTY
-    assert asked == {
-        str(tmp_path): os.O_RDONLY | os.O_DIRECTORY | never,  # the way to it is the user's own
-        "sub": os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | never,
-        "file": os.O_RDONLY | os.O_NOFOLLOW | never,
-    }
 
 
 @pytest.mark.parametrize(("attributes", "is_plain"), [(0x21, True), (0x400, False), (0x421, False)])

@@ -194,6 +194,20 @@ def test_what_would_be_refused_where_tests_are_at_work_is_passed_over_and_said(
     assert elsewhere.passed_over == []
 
 
+def test_the_folder_where_tests_are_at_work_may_itself_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "tests").symlink_to("/")
+    unsettled = archive.Unsettled("tests")
+    assert list(archive.open_directory(tmp_path, unsettled=unsettled)) == []
+    assert len(unsettled.passed_over) == 1
+
+
+def test_where_no_test_is_at_work_nothing_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "None").mkdir()
+    (tmp_path / "None" / "link").symlink_to("/")
+    with pytest.raises(HostileRecording, match="'None/link' is a link"):
+        archive.open_directory(tmp_path)
+
+
 def test_a_file_that_is_removed_while_its_folder_is_listed_is_no_member(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

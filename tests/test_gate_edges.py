@@ -234,6 +234,13 @@ def test_a_member_of_a_directory_as_large_as_the_limit_is_let_in(tmp_path: Path)
     assert caught.value.message == "it: 'a' has 3 bytes: over the limit member_bytes=2"
 
 
+def test_folders_and_ignored_files_are_not_held_to_the_limit_of_a_member(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("abc")
+    (tmp_path / "run.lock").write_text("x" * 10)
+    assert list(archive.open_directory(tmp_path, limits=Limits(member_bytes=3))) == ["sub/a"]
+
+
 def test_a_name_that_is_refused_in_a_directory_is_told_with_its_problem(tmp_path: Path) -> None:
     (tmp_path / "a\\b").write_text("x")
     with pytest.raises(HostileRecording) as caught:

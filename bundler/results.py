@@ -257,6 +257,7 @@ class Folding:
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
+            # Of those that are no test's own, what the probe observed is no result.
             if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
@@ -380,9 +381,6 @@ class Folding:
     def run_output(self, offset: int, _event: Event, _data: dict[str, Any]) -> None:
         self.results.run_output_offsets.append(offset)
 
-    def observed(self, _offset: int, _event: Event, _data: dict[str, Any]) -> None:
-        """The probe's own and no result: it is neither folded nor counted as a test's event."""
-
     def warning(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.holding.keep_data(data)
         self.results.warnings.append(data)
@@ -432,8 +430,6 @@ _HANDLERS = {
     "TestOutput": Folding.test_output,
     "SubtestFinished": Folding.subtest_finished,
     "TestFinished": Folding.test_finished,
-    "GeneratorState": Folding.observed,
-    "EntropyDrawn": Folding.observed,
     "RunOutput": Folding.run_output,
     "Warning": Folding.warning,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -102,12 +103,24 @@ def _compared(a: Recording, b: Recording, found: list[Change], test: str | None)
 def _partings(
     a: Recording, b: Recording, test_ids: list[str], around: int
 ) -> Iterator[tuple[str, Parting]]:
+    mine, theirs = _offsets(a, test_ids), _offsets(b, test_ids)
     for test_id in test_ids:
-        mine = steps((event for _, event in a.events()), test_id)
-        theirs = steps((event for _, event in b.events()), test_id)
-        parting = first_parting(mine, theirs, around)
+        parting = first_parting(
+            steps(map(a.event_at, mine[test_id]), test_id),
+            steps(map(b.event_at, theirs[test_id]), test_id),
+            around,
+        )
         if parting is not None:
             yield test_id, parting
+
+
+def _offsets(recording: Recording, test_ids: list[str]) -> dict[str | None, array[int]]:
+    """Where in the log the events of each test are: it is read once for all of them."""
+    found: dict[str | None, array[int]] = {test_id: array("Q") for test_id in test_ids}
+    for offset, event in recording.events():
+        if (offsets := found.get(event.test_id)) is not None:
+            offsets.append(offset)
+    return found
 
 
 def _lines(
@@ -120,10 +133,11 @@ def _lines(
 ) -> Iterator[str]:
     names = [recording.manifest.run_id[:8] for recording in (a, b)]
     yield f"From {names[0]} ({_totals(a)}) to {names[1]} ({_totals(b)})"
+    why = _reasons(b.results, {change.test_id for change in found if change.after in RED})
     for change in found:
         yield _change_line(change, look)
         if change.after in RED:
-            yield f"             {one_line(_why(b.results, change.test_id))}"
+            yield f"             {one_line(why.get(change.test_id, ''))}"
         if change.test_id in partings:
             yield from _parting_lines(partings[change.test_id], names)
     told = {change.test_id for change in found}
@@ -155,12 +169,15 @@ def _change_line(change: Change, look: Look) -> str:
     return f"{look.paint(style, f'{word:>11}')}  {one_line(change.test_id)}  {detail}"
 
 
-def _why(results: Results, test_id: str) -> str:
-    for test in results.with_id(test_id):
-        for attempt in reversed(test.attempts):
-            if attempt.outcome in BAD or attempt.outcome is None:
-                return words_of(attempt)
-    return ""
+def _reasons(results: Results, test_ids: set[str]) -> dict[str, str]:
+    """Why tests went badly, by their ids: the last attempt of the first of a name that did."""
+    found: dict[str, str] = {}
+    for test in results.tests:
+        if test.test_id in test_ids and test.test_id not in found:
+            bad = [one for one in test.attempts if one.outcome in BAD or one.outcome is None]
+            if bad:
+                found[test.test_id] = words_of(bad[-1])
+    return found
 
 
 def _failure_texts(results: Results, found: list[Change]) -> list[str]:

@@ -240,6 +240,7 @@ class Folding:
         self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
+        self.texts: dict[str, str] = {}
 
     def take(self, offset: int, event: Event, data: dict[str, Any] | None = None) -> None:
         """Take the next event; `data` is what its payload is, where that is known."""
@@ -294,11 +295,11 @@ class Folding:
         session.reason = _words(data, "reason")
 
     def tests_collected(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
-        session = str(data["session"])
+        session = self._one(str(data["session"]))
         reason = str(data.get("reason", "deselected"))
         left_out = [Deselected(session, str(one), reason) for one in data.get("deselected", ())]
         self.results.deselected += left_out
-        for test_id in map(str, data.get("selected", ())):
+        for test_id in map(self._one, map(str, data.get("selected", ()))):
             occurrence = self.occurrences.get((session, test_id), 0) + 1
             self.occurrences[session, test_id] = occurrence
             self.results.collected.append((session, test_id, occurrence))
@@ -322,7 +323,7 @@ class Folding:
         worker, order = _words(data, "worker"), _number(data, "order")
         test = self._test(event, data)
         test.seed = event.seed
-        test.file, test.line = file or test.file, line or test.line
+        test.file, test.line = self._one(file) if file else test.file, line or test.line
         last = test.attempts[-1].number if test.attempts else 0
         number = max(int(data.get("attempt", 1)), last + 1)
         test.attempts.append(Attempt(number, event.ts_us, worker=worker, order=order))
@@ -370,10 +371,15 @@ class Folding:
         key = (str(data["session"]), event.test_id, int(data.get("occurrence", 1)))
         test = self.by_key.get(key)
         if test is None:
-            test = self.by_key[key] = TestResult(*key, seed=event.seed)
+            test = TestResult(self._one(key[0]), self._one(key[1]), key[2], seed=event.seed)
+            self.by_key[test.session, test.test_id, test.occurrence] = test
             self.results.tests.append(test)
-            self.latest[event.test_id] = test
+            self.latest[test.test_id] = test
         return test
+
+    def _one(self, text: str) -> str:
+        """The same text, one object for all that say it: sessions, files and ids come again."""
+        return self.texts.setdefault(text, text)
 
     def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:
         """The attempt an event speaks of, made where its start was lost."""

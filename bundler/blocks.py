@@ -14,6 +14,7 @@ The look is that of nextest's reporter, for people who know it:
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -46,6 +47,7 @@ _NOT_CAPTURED = {
     "unittest": "the suite ran without --buffer",
 }
 _COLUMN = 12
+_SOURCE = re.compile(r"(?:async )?def \w|@\w[\w.]*[(\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +169,14 @@ def attempt_blocks(
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
     `uncaptured` is what `why_not_captured` says of the session. Subtests that passed are only
-    counted, unless every one is asked for. `printed` stands in place of the output.
+    counted, unless every one is asked for. `printed` stands in place of the output. A failure
+    that stands word by word in the output (a panic of Rust) is not shown twice.
     """
-    yield from failure_blocks(attempt.failures, layout, style)
+    told = [one for one in attempt.failures if not _is_printed(recording, attempt, one)]
+    yield from failure_blocks(told, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     if printed is None:
-        printed = output_blocks(recording.outputs(attempt.output_offsets), layout, style)
+        printed = _output_blocks(recording.outputs(attempt.output_offsets), layout, style)
     yield from printed
     if attempt.reason and not attempt_remark(attempt):
         known = {failure.message for failure in attempt.failures}
@@ -192,16 +196,25 @@ def why_not_captured(session: Session) -> str | None:
     return _NOT_CAPTURED.get(runner) or f"{runner} leaves it where it is printed"
 
 
+def _is_printed(recording: Recording, attempt: Attempt, failure: Failure) -> bool:
+    text = failure.traceback
+    if text is None and failure.file is not None:
+        text = f"{failure.file}:{failure.line}: {failure.message}"
+    words = (text or "").strip().encode("utf-8", "surrogatepass")
+    outputs = recording.outputs(attempt.output_offsets) if words else ()
+    return any(words in one.content for one in outputs)
+
+
 def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) -> Iterator[str]:
     """Yield why an attempt or a collection failed, the traceback where there is one."""
     for failure in failures:
         yield layout.heading(f"failure{in_phase(failure.phase)}", style)
-        text = failure.traceback or _without_traceback(failure)
+        text = _indented(failure.traceback or _without_traceback(failure))
         lines = text_lines(text, colour=layout.look.colour)
         yield from layout.body(_errors_marked(lines, layout.look))
 
 
-def output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
+def _output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
     """Yield what a test printed, a block for each stream of each phase, in the order it came."""
     for (stream, phase), pieces in itertools.groupby(outputs, lambda one: (one.stream, one.phase)):
         yield layout.heading(f"{stream}{in_phase(phase)}", style)
@@ -247,8 +260,15 @@ def _subtests(subtests: Iterable[Subtest], layout: Layout, *, every: bool) -> It
         yield layout.note(f"{passed} {'subtest' if passed == 1 else 'subtests'} passed")
 
 
+def _indented(traceback: str) -> str:
+    """Give source that pytest shows its first indentation back: its reports have lost it."""
+    return f"    {traceback}" if _SOURCE.match(traceback) else traceback
+
+
 def _without_traceback(failure: Failure) -> str:
-    what = f"{failure.type}: {failure.message}" if failure.type else failure.message
+    what = failure.message
+    if failure.type and not what.startswith(failure.type):
+        what = f"{failure.type}: {what}"
     if failure.file is None:
         return what
     return f"{what}\nat {failure.file}" + (f":{failure.line}" if failure.line is not None else "")

@@ -31,16 +31,10 @@ CHUNK = 256 * 1024
 IGNORED_NAME, IGNORED_ENDING = "run.lock", ".tmp"
 
 _REPARSE_POINT = 0x400
-_OPEN_FILE = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+_OPEN_FILE = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in _FLAGS)  # no two share a bit
 _OPEN_FOLDER = _OPEN_FILE | getattr(os, "O_DIRECTORY", 0)
-_RELATIVE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+_RELATIVE = os.open in os.supports_dir_fd
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,11 @@ def encode_line(
     return line
 
 
+def as_text(word: str) -> str:
+    """Return a word of the system as text: bytes that are not UTF-8 are shown as escapes."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def text_fields(raw: bytes) -> dict[str, str]:
     """Return `{"text": …}`, or `{"base64": …}` where the bytes are not UTF-8."""
     try:

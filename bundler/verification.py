@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bundler import atomic, bundle, test_bundles
+from bundler import atomic, bundle, sealing, test_bundles
 from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.events import Event
@@ -133,13 +133,14 @@ def _log(recording: Recording) -> Iterator[Finding]:
 
 def _folded(recording: Recording) -> list[Finding]:
     """Hold every event to its schema, and fold it into the results on the way."""
-    folding = Folding()
+    folding = Folding(recording.holding())
     misfits: list[Finding] = []
     with collector_paused():
         for offset, event in recording.events():
-            data, problem = _held(event)
+            enough = len(misfits) == MOST_FINDINGS_OF_A_KIND  # why costs more than whether
+            data, problem = (None, None) if enough else _held(event)
             folding.take(offset, event, data)
-            if problem is not None and len(misfits) < MOST_FINDINGS_OF_A_KIND:
+            if problem is not None:
                 where = f"byte {offset}: {event.event}"
                 misfits.append(Finding("events", f"{where} does not fit: {problem[:200]}"))
         recording.results = folding.end()
@@ -190,4 +191,4 @@ def repair(directory: Path) -> RunManifest:
         state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
     manifest = msgspec.structs.replace(manifest, status=state)
     test_bundles.write(directory, recording)
-    return bundle.seal(directory, manifest)
+    return sealing.seal(directory, manifest)

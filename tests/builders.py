@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bundler.eventlog import PlainLog
-from bundler.events import Event, decode_line, encode_line
+from bundler.events import Event, encode_line
 from bundler.manifest import Command, Format, RunManifest, RunStatus, to_document
 from bundler.recording import Recording
 from bundler.results import Results, fold
@@ -74,8 +74,3 @@ def events_of(log: bytes) -> list[Event]:
 def results_of(log: bytes) -> Results:
     """The fold of a log."""
     return fold(a_recording(log).events())
-
-
-def decoded(log: bytes) -> list[Event]:
-    """Every line of a log, all of which must be readable."""
-    return [decode_line(one) for one in log.splitlines()]

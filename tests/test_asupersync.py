@@ -15,7 +15,7 @@ import pytest
 from asupersync_samples import bundles, members, read, seed_of, tree, truth, vectors, written
 from zip_builder import Made, build
 
-from bundler import archive, bundle, spool
+from bundler import adoption, archive, bundle, packing, spool
 from bundler.errors import HostileRecording, NotARecording
 from bundler.events import RUN_EVENTS, Event, encode_line
 from bundler.formats import asupersync
@@ -449,9 +449,9 @@ def test_what_is_taken_in_keeps_every_byte_and_every_event(folder: str, tmp_path
     where = recording(folder)
     directory = tmp_path / "run"
     directory.mkdir()
-    bundle.adopt(directory, where, {})
+    adoption.adopt(directory, where, {})
     with (tmp_path / "x.zip").open("wb") as file:
-        bundle.pack(directory, file)
+        packing.pack(directory, file)
     again = bundle.read(tmp_path / "x.zip")
     for name, content in tree(folder).items():
         stored = bundle.member_of(again, name)
@@ -467,7 +467,7 @@ def test_what_is_taken_in_has_names_that_every_system_takes(tmp_path: Path) -> N
     for folder in LAYOUTS:
         directory = tmp_path / folder
         directory.mkdir()
-        bundle.adopt(directory, recording(folder), {})
+        adoption.adopt(directory, recording(folder), {})
         for path in directory.rglob("*"):
             assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}", path.name)
 
@@ -480,7 +480,7 @@ def test_a_file_that_is_called_like_one_of_ours_is_kept(tmp_path: Path) -> None:
     ).encode()
     files["events.ndjson.zst"] = b"6"
     where = asupersync.read(members(files), where="x")
-    bundle.adopt(tmp_path, where, {})
+    adoption.adopt(tmp_path, where, {})
     again = bundle.read(tmp_path)
     for name, content in files.items():
         stored = bundle.member_of(again, name)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from builders import a_manifest, a_test, line
 
-from bundler import bundle, limits
+from bundler import bundle, limits, live_bundle, packing, sealing
 from bundler.errors import DamagedRecording, NotARecording, TooNewRecording
 from bundler.limits import Limits
 from bundler.manifest import RunStatus, encode_document, parse_manifest, to_document
@@ -23,13 +23,13 @@ RUNNING = RunStatus("running")
 PASSED = RunStatus("passed", exit_code=0)
 
 
-def begun(directory: Path) -> bundle.LiveBundle:
+def begun(directory: Path) -> live_bundle.LiveBundle:
     directory.mkdir(parents=True, exist_ok=True)
     manifest = a_manifest(status=RUNNING)
-    return bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    return live_bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
 
 
-def append_raw(live: bundle.LiveBundle, *lines: bytes) -> None:
+def append_raw(live: live_bundle.LiveBundle, *lines: bytes) -> None:
     with live.log.open("ab") as log:
         log.writelines(lines)
 
@@ -109,7 +109,7 @@ def test_sealing_again_after_a_kill_anywhere_gives_the_same_run(
     for name in ["events.ndjson.zst", "summary.json", "manifest.json"][:written]:
         (tmp_path / "run" / name).write_bytes((whole / name).read_bytes())
     assert bundle.read(tmp_path / "run").manifest.status.state == Status.PASSED
-    bundle.seal_abandoned(tmp_path / "run")
+    sealing.seal_abandoned(tmp_path / "run")
     assert names(tmp_path / "run") == ["events.ndjson.zst", "manifest.json", "summary.json"]
     assert bundle.read(tmp_path / "run").manifest.status.state == Status.PASSED
 
@@ -117,16 +117,16 @@ def test_sealing_again_after_a_kill_anywhere_gives_the_same_run(
 def test_packing_twice_gives_identical_bytes(tmp_path: Path) -> None:
     run = finished(tmp_path / "run", *a_test("t"))
     first, second = io.BytesIO(), io.BytesIO()
-    bundle.pack(run, first)
+    packing.pack(run, first)
     (run / "summary.json").touch()
-    bundle.pack(run, second)
+    packing.pack(run, second)
     assert first.getvalue() == second.getvalue()
 
 
 def test_a_zip_reads_as_the_directory_does(tmp_path: Path) -> None:
     run = finished(tmp_path / "run", *a_test("t", "failed"))
     with (tmp_path / "run.zip").open("wb") as target:
-        bundle.pack(run, target)
+        packing.pack(run, target)
     packed, plain = bundle.read(tmp_path / "run.zip"), bundle.read(run)
     assert packed.manifest == plain.manifest
     assert packed.results == plain.results
@@ -141,10 +141,10 @@ def test_a_zip_with_a_member_too_large_for_memory_is_packed_again(
     (tmp_path / "run" / "tests" / name).write_bytes(os.urandom(1 << 20) + bytes(1 << 20))
     run = finished(tmp_path / "run", *a_test("t"))
     with (tmp_path / "run.zip").open("wb") as target:
-        bundle.pack(run, target)
+        packing.pack(run, target)
     monkeypatch.setattr(limits, "_chosen", Limits(whole_bytes=1 << 20))
     again = io.BytesIO()
-    bundle.pack(tmp_path / "run.zip", again)
+    packing.pack(tmp_path / "run.zip", again)
     assert again.getvalue() == (tmp_path / "run.zip").read_bytes()
 
 
@@ -153,7 +153,7 @@ def test_packing_a_killed_run_seals_it_first(tmp_path: Path) -> None:
     append_raw(live, line("TestStarted", "t", order=0))
     live.close()
     with (tmp_path / "run.zip").open("wb") as target:
-        manifest = bundle.pack(tmp_path / "run", target).manifest
+        manifest = packing.pack(tmp_path / "run", target).manifest
     assert manifest.status.state == Status.INTERRUPTED
     assert bundle.read(tmp_path / "run.zip").manifest.status.state == Status.INTERRUPTED
 
@@ -162,7 +162,7 @@ def test_packing_a_live_run_leaves_it_live(tmp_path: Path) -> None:
     live = begun(tmp_path / "run")
     append_raw(live, *a_test("t"))
     with (tmp_path / "run.zip").open("wb") as target:
-        bundle.pack(tmp_path / "run", target)
+        packing.pack(tmp_path / "run", target)
     assert live.log.exists()
     assert [t.test_id for t in bundle.read(tmp_path / "run.zip").results.tests] == ["t"]
     live.close()
@@ -177,7 +177,7 @@ def test_an_unknown_field_of_a_newer_minor_survives_sealing(tmp_path: Path) -> N
     document["format"]["minor"] = 7
     path.write_bytes(encode_document(document))
     live.close()
-    bundle.seal_abandoned(tmp_path / "run")
+    sealing.seal_abandoned(tmp_path / "run")
     kept = json.loads(path.read_bytes())
     assert (kept["weather"], kept["command"]["shell"], kept["format"]["minor"]) == (
         "fine",

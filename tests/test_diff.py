@@ -16,6 +16,7 @@ from bundler.comparison import ChangeKind, changes
 from bundler.environment_difference import differences, taken_over
 from bundler.eventlog import Line, PlainLog
 from bundler.results import Results, Verdict
+from bundler.store import Store
 
 WELL = ["passed", "skipped", "xfailed", "xpassed"]
 RED = ["failed", "errored", "timed_out", "crashed"]
@@ -244,3 +245,58 @@ def test_the_logs_are_read_once_however_many_tests_changed(
     told = capsys.readouterr().out
     assert [told.count(one) for one in ("REGRESSION", "no b", "outcome=passed")] == [30, 60, 30]
     assert len(read) == 4  # each to fold it, and to find the events
+
+
+TOLD = """
+def test_sim(bundle, bundle_rng):
+    bundle.log("Began")
+    bundle.log("Drew", of=bundle_rng.random())
+    assert {good}
+"""
+
+
+def test_two_seeds_part_at_the_first_event_that_the_test_itself_told(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    pytest_words = ("--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    for seed, good in (("7", False), ("8", True)):
+        here.file("test_it.py", TOLD.format(good=good))
+        here.bundle("run", "--seed", seed, *pytest_words)
+    first, last = (run.run_id for run in Store(here.store, here.project).runs())
+    document = json.loads(here.bundle("diff", first, last, "--events", "--json").stdout)
+    parting = document["partings"]["test_it.py::test_sim"]
+    assert [step["event"] for step in parting["before"]] == ["TestStarted", "Began"]
+    for side in ("a", "b"):
+        assert [step["event"] for step in parting[side]] == ["Drew", "TestFinished"]
+
+
+REPORT = """<testsuites name="pytest tests"><testsuite name="pytest">
+<testcase classname="test_it" name="test_steady"/>
+<testcase classname="test_it" name="test_turning"><failure message="no">no</failure></testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_a_report_of_junit_is_compared_under_the_names_of_the_runner(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", SUITE.format(word="two", good=True))
+    here.file("report.xml", REPORT)
+    here.bundle("run", "--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    told = here.bundle("diff", "report.xml")
+    assert told.code == 0
+    changes = [line for line in told.stdout.splitlines() if "test_it" in line]
+    assert changes == ["      FIXED  test_it.py::test_turning  failed → passed"]
+    assert "not set" not in told.stdout
+    back = here.bundle("diff", "latest", "report.xml")
+    assert (back.code, "REGRESSION  test_it.py::test_turning" in back.stdout) == (1, True)
+
+
+def test_of_what_is_new_or_gone_only_some_are_listed(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    cases = "".join(f'<testcase classname="a" name="n{number}"/>' for number in range(25))
+    here.file("some.xml", f"<testsuite>{cases}</testsuite>")
+    here.file("none.xml", '<testsuite><testcase classname="b" name="b"/></testsuite>')
+    gone = here.bundle("diff", "some.xml", "none.xml").stdout
+    assert gone.count("       GONE  a::n") == 20
+    assert "             and 5 more gone (--json)" in gone
+    document = json.loads(here.bundle("diff", "some.xml", "none.xml", "--json").stdout)
+    assert len(document["changes"]) == 26

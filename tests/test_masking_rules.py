@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import importlib
+import itertools
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ def part(name: str) -> Any:
 
 
 runs, fragments, needles = part("runs"), part("fragments"), part("needles")
+beginnings, pairs, windows = part("beginnings"), part("pairs"), part("windows")
 shapes, secret_values = part("shapes"), part("secret_values")
 command_words, masker_module = part("command_words"), part("masker")
 
@@ -51,12 +54,32 @@ def masker() -> Masker:
     ],
 )
 def test_a_run_is_twenty_letters_or_more(text: bytes, found: list[tuple[int, int]]) -> None:
-    assert runs.find(text) == found
+    assert runs.stretches(text) == found
 
 
 def test_a_run_can_be_asked_for_by_length() -> None:
-    assert runs.find(b"a" * 15, 15) == [(0, 15)]
-    assert runs.find(b"a" * 15, 16) == []
+    assert runs.stretches(b"a" * 15, 15) == [(0, 15)]
+    assert runs.stretches(b"a" * 15, 16) == []
+
+
+@pytest.mark.parametrize("gap", [1, 100, 256, 257, 5000])
+@pytest.mark.parametrize("count", [1, 9, 10, 300])
+def test_where_runs_are_many_and_near_a_stretch_holds_several(gap: int, count: int) -> None:
+    text = (b"x" * 20 + b" " * gap) * count
+    found = runs.stretches(text)
+    rows = [match.span() for match in re.finditer(rb"x+", text)]
+    assert found[:8] == rows[:8]
+    assert len(found) == (min(count, 9) if gap <= 256 else count)
+    held = [one for one in rows if any(begin <= one[0] < one[1] <= end for begin, end in found)]
+    assert held == rows
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(found))
+
+
+def test_no_stretch_cuts_a_run() -> None:
+    text = b" ".join(b"x" * (20 + number * 97 % 900) for number in range(200))
+    for begin, end in runs.stretches(text):
+        assert text[:begin].endswith(b" ") or not begin
+        assert text[end : end + 1] in (b" ", b"")
 
 
 @pytest.mark.parametrize(
@@ -84,17 +107,67 @@ def test_a_value_is_found_at_every_place(size: int, others: int) -> None:
         one = needles.Needles({**more, value: "rule"})
         for before in range(17):
             text = b"." * before + value + b"." * (before % 5)
-            found = list(one.find(text, runs.find(text, one.run)))
-            assert found == [(before, before + size, "rule")]
+            for after in (b"", b" " * 300, b"." * 5000):
+                found = one.find(text + after, runs.stretches(text + after, one.run))
+                assert found == [(before, before + size, "rule")]
         text = b"%s%s.%s" % (value, value, value)
-        places = sorted(one.find(text, runs.find(text, one.run)))
+        places = sorted(one.find(text, runs.stretches(text, one.run)))
         assert sorted(set(places)) == [(at, at + size, "rule") for at in (0, size, size * 2 + 1)]
 
 
 def test_many_values_of_eleven_bytes_are_found_at_every_place() -> None:
     one = needles.Needles({b"some %05d!" % n: "rule" for n in range(60)})
-    for before in range(17):
-        assert one.find(b"." * before + b"some 00042!", []) == [(before, before + 11, "rule")]
+    for before in (*range(17), 250, 251, 252, 253, 9000):
+        text = b"." * before + b"some 00042!"
+        assert set(one.find(text, [])) == {(before, before + 11, "rule")}
+
+
+def test_a_value_is_found_across_the_border_of_any_block() -> None:
+    value = b"A-value-of-16b-Q"
+    everywhere, in_runs = windows.Windows(4, 4), windows.Windows(8, 8)
+    everywhere.add(value, 0, 16)
+    in_runs.add(value, 0, 16)
+    for before in range(1000, 2100):
+        text = b" " * before + value + b" " * 900
+        place = (before, before + 16)
+        assert set(everywhere.find(text, 0, len(text))) == {place}
+        assert set(in_runs.find(text, 3, len(text))) == {place}
+
+
+def test_values_of_one_size_that_begin_alike_are_looked_at_once() -> None:
+    many = windows.Windows(8, 8)
+    for number in range(1000):
+        many.add(b"sk_live_and_so_on_%05d" % number, 0, 18)
+    assert len(many.find(b"x" * 96 + b"sk_live_and_so_on_here", 0, 118)) < 3
+
+
+def test_what_would_go_beyond_the_end_is_not_found() -> None:
+    one = needles.Needles({b"first-value#": "r", b"first-val": "s"})
+    assert set(one.find(b"a first-val", [])) == {(2, 11, "s")}
+
+
+def test_a_pair_is_found_at_every_place_and_odd_bytes_are_left_out() -> None:
+    both = pairs.Pairs(4, [b"kX7-canary"])
+    for before in range(9):
+        text = b"." * before + b"kX7-canary" + b"." * (before % 3)
+        assert both.find(text, 0, len(text)) == [(before, before + 10)]
+        assert both.find(text, before, len(text)) == [(before, before + 10)]
+
+
+def test_a_pair_that_is_half_a_character_of_utf_16_is_found_all_the_same() -> None:
+    value = "سطر السجل".encode()
+    one = pairs.Pairs(4, [value])
+    for before in range(5):
+        text = b"." * before + value + b"\xd8\xdf" * before
+        assert (before, before + len(value)) in one.find(text, 0, len(text))
+
+
+def test_a_text_that_has_too_many_pairs_is_looked_at_otherwise() -> None:
+    values = [b"%08d" % number for number in range(0, 99_999_999, 999_983)]
+    one = needles.Needles(dict.fromkeys(values, "rule"))
+    text = b"".join(b"%016d" % (number * 7_654_321) for number in range(3000)) + values[50]
+    assert one._pairs.find(text, 0, len(text)) is None
+    assert (len(text) - 8, len(text), "rule") in one.find(text, [])
 
 
 def test_the_shortest_run_of_all_values_is_looked_for() -> None:
@@ -104,7 +177,7 @@ def test_the_shortest_run_of_all_values_is_looked_for() -> None:
 
 
 def test_the_beginning_of_a_value_at_the_end_is_told() -> None:
-    one = needles.Needles({b"first-value": "r", b"forth": "r"})
+    one = beginnings.Beginnings([b"first-value", b"forth"])
     for size in range(1, 11):
         assert one.partial(b"see " + b"first-value"[:size]) == 4
         assert one.partial(b"first-value"[:size]) == 0
@@ -112,6 +185,8 @@ def test_the_beginning_of_a_value_at_the_end_is_told() -> None:
     assert one.partial(b"see first-value") == 15
     assert one.partial(b"f see") == 5
     assert one.partial(b"for forf") == 7
+    assert one.partial(b"first-val\n") == 10
+    assert one.partial(b"\nfirst-val") == 1
 
 
 # --- beside an ellipsis ------------------------------------------------------------------------
@@ -149,6 +224,21 @@ def test_six_characters_beside_an_ellipsis_are_a_part(
     for _ in range(2):
         seen = sorted(set(one.find(text.encode())))
         assert seen == [(*place, "rule") for place in found]
+
+
+@pytest.mark.parametrize("dots", [3, 4, 13, 14, 15, 16, 17, 100])
+def test_of_a_row_of_dots_its_ends_count(dots: int) -> None:
+    one = fragments.Fragments({VALUE: "rule", "x......y": "dotted"})
+    found = set(one.find(b"abcdef" + b"." * dots + b"klmnop"))
+    assert {(0, 6, "rule"), (6 + dots, 12 + dots, "rule")} <= found
+    assert one.find(b"x......y" + b"." * dots)
+
+
+def test_a_part_that_many_values_share_is_found_by_one_look() -> None:
+    shared = {f"sk_live_{number:05}": f"${number}" for number in range(5000)}
+    one = fragments.Fragments(shared)
+    beside = one._beside(b"sk_live_...", 8, 11)
+    assert [place[:2] for place in beside] == [(0, 8)]
 
 
 def test_without_values_nothing_is_a_part() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 from command_line import place
+from full_size import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -425,7 +426,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_value_in_a_log_makes_another_error_than_ours(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -26,13 +26,15 @@ from replay_scenes import (
 )
 
 from bundler.cli import run
-from bundler.details import lines_of_test, matching_tests, neighbours, run_lines
 from bundler.levels import Options
 from bundler.look import Look
 from bundler.manifest import Log, Member
 from bundler.names import slug
+from bundler.naming import matching_tests
 from bundler.recording import Recording
 from bundler.replay import replay
+from bundler.run_details import run_lines
+from bundler.test_details import lines_of_test, neighbours
 
 Capture = pytest.CaptureFixture[str]
 

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from bundler import atomic, bundle
+from bundler import atomic, packing
+from bundler.arguments import STORED_RUN
 from bundler.errors import UsageError
 from bundler.masked_copy import write_masked_copy
 from bundler.recording import Recording
@@ -22,9 +23,7 @@ from bundler.terminal import Ui
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
-    ] = "latest",
+    run: Annotated[str, STORED_RUN] = "latest",
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="- is stdout.")
     ] = None,
@@ -61,7 +60,7 @@ def _pack(ui: Ui, directory: Path, name: str, output: str | None) -> int:
         return 0
     target = f"bundle-{name}.zip" if output is None else output
     with atomic.output(target) as file:
-        packed = bundle.pack(directory, file)
+        packed = packing.pack(directory, file)
     manifest = packed.manifest
     _say_what_is_left_out(ui, packed)
     ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state})")
@@ -88,7 +87,7 @@ def _to_stdout(ui: Ui, directory: Path) -> None:
             hint="Write it into a file or a pipe: `bundle pack -o run.zip`.",
         )
     with ui.stdout.as_target() as target:
-        packed = bundle.pack(directory, target)
+        packed = packing.pack(directory, target)
     _say_what_is_left_out(ui, packed)
 
 

@@ -27,7 +27,7 @@ _HARNESS_MARK = re.compile(rb'"(?:PhaseStarted|PhaseFinished|AssertionRecorded)"
 
 _READ_BYTES = 256 * 1024
 _MAX_ENTRY = 64 * 1024
-_ENTRY = re.compile(rb"\[ *(\d+\.\d{3})ms\] \[ *([A-Z]+)\] +(\S+) \| (.*)", re.DOTALL)
+_ENTRY = re.compile(rb"\[ *(\d{1,12}\.\d{3})ms\] \[ *([A-Z]+)\] +(\S+) \| (.*)", re.DOTALL)
 _STATISTICS = b"=== Statistics ==="
 
 

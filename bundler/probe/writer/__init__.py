@@ -15,6 +15,7 @@ imports.
     whole_file.py        a document, whole or not at all
     bundle_directory.py  its directory
     phases.py            its phases, as a tree
+    documents.py         what its documents say
     harness.py           all of it: what a test is given
     fixture.py           the same as a test of pytest is given it
     bridges.py           `logging` and structlog

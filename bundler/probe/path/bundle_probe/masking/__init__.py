@@ -8,7 +8,10 @@ It stands alone (standard library, Python 3.9 and later, nothing of the rest of 
     shapes.py          tokens of known services, private keys, JSON Web Tokens, `://user:word@`
 
     runs.py            where text reads like a token
+    windows.py         which of many values may stand there, by a few bytes in every eight
+    pairs.py           the same by the rarest two bytes of each
     needles.py         where any of many values stands in some bytes
+    beginnings.py      whether some bytes end with the beginning of one
     fragments.py       what a test runner has left of a value that it cut
     masker.py          putting a mark in its place: bytes, text, JSON, a stream in pieces
 

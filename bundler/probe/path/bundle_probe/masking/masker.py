@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import Counter
 
 from . import runs, shapes
+from .beginnings import Beginnings
 from .command_words import OPTION
 from .fragments import Fragments
 from .needles import Needles
@@ -33,9 +34,9 @@ class Masker:
 
     def __init__(self, secrets, by_shape=True):
         self.secrets = secrets
-        self._needles = Needles(
-            {form: rule for value, rule in secrets.items() for form in forms(value)}
-        )
+        written = {form: rule for value, rule in secrets.items() for form in forms(value)}
+        self._needles = Needles(written)
+        self._beginnings = Beginnings(written)
         self._fragments = Fragments(secrets)
         self._by_shape = by_shape
         self._is_off = not secrets and not by_shape
@@ -109,18 +110,18 @@ class Masker:
         if escape:
             rest = rest[: escape.start()]
         plain, places = _without_colour(rest) if b"\x1b" in rest else (rest, [(0, 0)])
-        held = self._needles.partial(plain)
+        held = self._beginnings.partial(plain)
         if self._by_shape:
             held = min(held, shapes.partial(plain))
         return tail + (_place(places, held) if held < len(plain) else len(rest))
 
     def _find(self, data, cut):
-        found_runs = runs.find(data, self._needles.run)
-        found = self._needles.find(data, found_runs)
+        stretches = runs.stretches(data, self._needles.run)
+        found = self._needles.find(data, stretches)
         if cut:
             found += self._fragments.find(data)
         if self._by_shape:
-            found += shapes.find(data, found_runs)
+            found += shapes.find(data, stretches)
         return found
 
     def _field(self, name, value):

@@ -122,11 +122,14 @@ def _written(raw):
     yield from map(_encoded, texts)
 
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
 def _in_base64(raw):
     for alignment in range(3):
         inner = _base64(raw, alignment)
         yield inner
-        yield inner.translate(bytes.maketrans(b"+/", b"-_"))
+        yield inner.translate(_URL_SAFE)
 
 
 def _python(text, quote_mark=""):

@@ -20,9 +20,16 @@ def pytest_addoption(parser):
     parser.addoption("--url")
 """
 GIVEN = ["--api-token", "short77", "--api-token=second7", f"--ignore={CANARY}"]
-GIVEN += ["--api-token", "long-enough-for-a-secret", "--url", "https://me:w@host/x"]
+GIVEN += [
+    "--api-token",
+    CANARY,
+    "--api-token",
+    "long-enough-for-a-secret",
+    "--url",
+    "https://me:w@host/x",
+]
 RECORDED = ["--api-token", "***", "--api-token=***", "--ignore=***$API_TOKEN***"]
-RECORDED += ["--api-token", "***", "--url", "https://***@host/x"]
+RECORDED += ["--api-token", "***$API_TOKEN***", "--api-token", "***", "--url", "https://***@host/x"]
 
 
 def recorded(tmp_path: Path, *options: str) -> tuple[Place, list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -713,6 +714,27 @@ def test_what_overlaps_is_one_and_what_touches_is_two() -> None:
 def test_a_variable_names_what_overlaps_a_shape() -> None:
     one = masker_of({"A_TOKEN": BODY[10:30]})
     assert one.mask(f"ghp{'_'}{BODY[:40]}.".encode()) == b"***$A_TOKEN***."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "eyJ", "eyJ" * 50 + ".a ", "://x:@", "@", ".", "…", "sk_live_", "sk_live_ ", "AKIA", "a",
+        f"{BEGIN}\n", BEGIN + "\\" * 200, "\x1b[", "\x1b[31m", "aaaaaaaaaaaaaa ", "sk_liv...", "\\",
+        "*", "postgres://app:word@db.production.example/app ",
+    ],
+)  # fmt: skip
+def test_no_text_takes_time_by_its_square(part: str) -> None:
+    values = ["a" * 30, "*" * 8, *(f"sk_live_{number:0{9 + number % 20}}" for number in range(300))]
+    values += [f"postgres://app:{number:010}@db.production.example/app" for number in range(300)]
+    one = masker_of({f"V{number}_TOKEN": value for number, value in enumerate(values)})
+    text = (part * (100_000 // len(part))).encode()
+    stream = one.stream()
+    began = time.process_time()
+    one.mask(text)
+    for at in range(0, len(text), 8192):
+        stream.feed(text[at : at + 8192])
+    assert time.process_time() - began < 2  # by its square it would be minutes
 
 
 def test_a_place_counts_the_colour_before_it(masker: Masker) -> None:

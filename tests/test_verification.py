@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from builders import line
 from command_line import Place, place
 from own_event_runs import Run, a_run
 
@@ -17,9 +16,8 @@ from bundler import bundle, limits, verification
 from bundler.bundle import read
 from bundler.errors import DamagedRecording
 from bundler.eventlog import FramedLog, Line
-from bundler.events import decode_line
 from bundler.limits import Limits
-from bundler.verification import _misfit, repair, verify
+from bundler.verification import repair, verify
 
 SUITE = "def test_a(): print('said')\ndef test_b(): assert 0\n"
 
@@ -209,18 +207,3 @@ def test_a_file_that_is_larger_than_memory_allows_is_verified(
     with run.test("drain") as harness:
         harness.attach(b"x" * 50_000, "large.bin")
     assert verify(read(run.end())) == []
-
-
-def test_events_that_differ_in_what_the_schema_asks_for_are_told_apart() -> None:
-    right = line("TestStarted", "t", order=3)
-    for wrong in (
-        line("TestStarted", "t", order=-3),
-        line("TestStarted", "t", order="3"),
-        line("TestStarted", "t", attempt=0),
-        line("TestStarted", "t", order=3.5),
-        line("TestFinished", "t", outcome="bogus", failures=[]),
-    ):
-        known: dict[bytes, str | None] = {}
-        assert [_misfit(decode_line(one), known) for one in (right, right)] == [None, None]
-        assert _misfit(decode_line(wrong), known)
-        assert _misfit(decode_line(right), known) is None

@@ -32,7 +32,7 @@ DOCUMENTS = {
 MOST_FINDINGS_OF_A_KIND = 20
 _CHUNK = 256 * 1024
 _MOST_KNOWN = 1000
-_SOME = re.compile(rb'(\w"):[1-9][0-9]{0,14}(?=[,}])')
+_SOME = re.compile(rb'(\w"): {0,4}[1-9][0-9]{0,14}(?=[,}])')
 
 
 @dataclass(frozen=True, slots=True)

@@ -471,11 +471,13 @@ def test_a_member_archive_of_a_directory_is_opened_once_and_no_deeper(tmp_path: 
 
 def test_a_message_opens_with_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 20)
-    limits = Limits(member_bytes=10, archive_bytes=10)
+    limits = Limits(archive_bytes=10)
     with pytest.raises(HostileRecording, match=f"^{re.escape(str(tmp_path))}: 'a' "):
-        open_directory(tmp_path, limits=limits)
+        open_directory(tmp_path, limits=Limits(member_bytes=10))
     with pytest.raises(HostileRecording, match=r"^the stream: over the limit archive_bytes"):
         spool(io.BytesIO(b"x" * 20), limits)
+    with pytest.raises(HostileRecording, match=r"^x\.zip: 'y\.zip': over the limit archive_bytes"):
+        open_zip(build(Made("y.zip", build(Made("a")))), where="x.zip", limits=limits)
     wrapped = build(Made("y.zip", build(Made("z.zip", build(Made("a"))))))
     with pytest.raises(HostileRecording, match=r"^x.zip: 'y.zip': 'z.zip' is an archive nested"):
         open_zip(wrapped, where="x.zip")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from bundler.archive import Members
 from bundler.eventlog import PlainLog
 from bundler.events import Event, encode_line
+from bundler.limits import Budget, Limits
 from bundler.manifest import Command, Format, RunManifest, RunStatus, to_document
 from bundler.recording import Recording
 from bundler.results import Results, fold
@@ -74,3 +77,9 @@ def events_of(log: bytes) -> list[Event]:
 def results_of(log: bytes) -> Results:
     """The fold of a log."""
     return fold(a_recording(log).events())
+
+
+def a_tree(files: Mapping[str, bytes], where: str = "x") -> Members:
+    """Members as the gate hands them over, of contents that are here already."""
+    sizes = {name: len(content) for name, content in files.items()}
+    return Members(sizes, lambda name: iter([files[name]]), where=where, budget=Budget(Limits()))

@@ -76,10 +76,12 @@ def bundle_with(name: str) -> Target:
     """A run bundle of which one member is these bytes."""
 
     def target(data: bytes) -> object:
+        from builders import a_tree
+
         from bundler import bundle
 
-        files = {"manifest.json": MANIFEST, name: data}
-        return look_at(bundle.from_members(files, where="fuzz"))  # type: ignore[arg-type]
+        files = a_tree({"manifest.json": MANIFEST, name: data}, "fuzz")
+        return look_at(bundle.from_members(files, where="fuzz"))
 
     return target
 

@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from builders import a_manifest, a_test, line
+from builders import a_manifest, a_test, a_tree, line
 from full_size import FULL
 
 from bundler import bundle, cli, live_bundle, packing
@@ -82,7 +82,7 @@ def test_any_byte_of_any_member_may_be_wrong(sealed: Path, whole: Recording) -> 
     for name, content in files.items():
         for changed in damaged(content):
             try:
-                recording = bundle.from_members({**files, name: changed}, where="x")  # type: ignore[arg-type]
+                recording = bundle.from_members(a_tree({**files, name: changed}), where="x")
                 assert_sound(recording, whole)
             except BundleError:
                 continue
@@ -107,7 +107,7 @@ def test_any_byte_of_a_live_log_may_be_wrong(sealed: Path, whole: Recording) -> 
     log = b"".join(one.content + b"\n" for one in whole.log.lines())
     before = {test.test_id: test.verdict for test in whole.results.tests}
     for changed in damaged(log):
-        recording = bundle.from_members({**files, bundle.LOG: changed}, where="x")  # type: ignore[arg-type]
+        recording = bundle.from_members(a_tree({**files, bundle.LOG: changed}), where="x")
         for test in recording.results.tests:
             assert test.verdict not in GOOD or before.get(test.test_id, test.verdict) in GOOD
 

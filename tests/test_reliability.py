@@ -124,9 +124,10 @@ def yes(value: object) -> str:
 def mutation() -> Iterator[str]:
     yield "## Measured: which mistakes the tests would see\n"
     yield "`python tests/mutation.py` makes small mistakes in a module, one at a time, and runs the"
-    yield "module's own tests. Those that are not seen were looked at, and a test was written where one"
-    yield "was lacking: of a module that was tried whole, what is left changes nothing that can be told"
-    yield "from outside (the size of a buffer, a short cut, a default that nobody leaves out).\n"
+    yield "module's own tests. Those that are not seen were looked at, and a test was written where"
+    yield "one was lacking: of a module that was tried whole, what is left changes nothing that can"
+    yield "be told from outside (the size of a buffer, a short cut, a default that nobody leaves"
+    yield "out).\n"
     yield "| module | mistakes tried | seen | |"
     yield "|---|---|---|---|"
     for module, found in sorted(noted("mutation").items()):

@@ -201,6 +201,17 @@ def test_a_field_of_another_type_leaves_its_test_unfinished(field: dict[str, obj
     assert results_of(a_log([start, end])).tests[0].duration_us >= 0
 
 
+def test_a_text_that_comes_again_is_kept_once() -> None:
+    """Every line is decoded by itself; a hundred thousand tests would hold as many copies."""
+    ids = ["t.py::test_a", "t.py::test_b"]
+    started = [line("TestStarted", one, file="/a/long/way/to/t.py") for one in ids]
+    results = results_of(a_log(line("TestsCollected", selected=ids), *started))
+    one, other = results.tests
+    assert one.file is other.file
+    assert one.session is other.session is results.collected[0][0]
+    assert (one.test_id, one.test_id is results.collected[0][1]) == (ids[0], True)
+
+
 def test_of_no_events_nothing_is_known() -> None:
     assert asdict(fold([])) == {
         "tests": [],

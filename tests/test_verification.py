@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from builders import line
 from command_line import Place, place
 from own_event_runs import Run, a_run
 
@@ -16,8 +17,9 @@ from bundler import bundle, limits, verification
 from bundler.bundle import read
 from bundler.errors import DamagedRecording
 from bundler.eventlog import FramedLog, Line
+from bundler.events import decode_line
 from bundler.limits import Limits
-from bundler.verification import repair, verify
+from bundler.verification import _held, repair, verify
 
 SUITE = "def test_a(): print('said')\ndef test_b(): assert 0\n"
 
@@ -207,3 +209,16 @@ def test_a_file_that_is_larger_than_memory_allows_is_verified(
     with run.test("drain") as harness:
         harness.attach(b"x" * 50_000, "large.bin")
     assert verify(read(run.end())) == []
+
+
+def test_events_that_differ_in_what_the_schema_asks_for_are_told_apart() -> None:
+    right = line("TestStarted", "t", order=3)
+    for wrong in (
+        line("TestStarted", "t", order=-3),
+        line("TestStarted", "t", order="3"),
+        line("TestStarted", "t", attempt=0),
+        line("TestStarted", "t", order=3.5),
+        line("TestFinished", "t", outcome="bogus", failures=[]),
+    ):
+        found = [_held(decode_line(one))[1] for one in (right, right, wrong, right)]
+        assert [problem is None for problem in found] == [True, True, False, True]

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from bundler import bundle
+from bundler import bundle, live_bundle
 from bundler.manifest import Command, Format, RunManifest, RunStatus
 from bundler.seeds import show_seed
 from bundler.testing import NdjsonLogger, ReproManifest, TestContext
@@ -61,7 +61,7 @@ def main() -> None:
             report(words, *measured(words))
 
 
-def begun(directory: Path) -> bundle.LiveBundle:
+def begun(directory: Path) -> live_bundle.LiveBundle:
     directory.mkdir()
     manifest = RunManifest(
         format=Format(),
@@ -72,7 +72,7 @@ def begun(directory: Path) -> bundle.LiveBundle:
         command=Command(argv=["pytest"], cwd="/p", runner="pytest"),
         status=RunStatus("running"),
     )
-    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
+    live = live_bundle.begin(directory, manifest, started_ns=time.monotonic_ns())
     data = {"session": SESSION, "attempt": 1}
     live.append("TestStarted", category="test", message="", test_id=TEST, seed=SEED, data=data)
     return live
@@ -90,7 +90,7 @@ def logged(base: Path, events: int) -> Path:
     return directory
 
 
-def sealed(directory: Path, live: bundle.LiveBundle) -> None:
+def sealed(directory: Path, live: live_bundle.LiveBundle) -> None:
     data = {"session": SESSION, "attempt": 1, "outcome": "passed", "failures": []}
     live.append("TestFinished", category="test", message="", test_id=TEST, seed=SEED, data=data)
     results = bundle.read_directory(directory).results

@@ -49,7 +49,7 @@ def head_lines(recording: Recording, layout: Layout) -> Iterator[str]:
     """Yield which run this is, when and how it ran, and where."""
     manifest, look = recording.manifest, layout.look
     parent = f", a rerun of {look.run_id(manifest.parent.run_id)}" if manifest.parent else ""
-    run = f"run {look.run_id(manifest.run_id)} with {seed_words(manifest)}{parent}"
+    run = f"run {look.run_id(manifest.run_id)} with {_seed_words(manifest)}{parent}"
     yield layout.labelled("Replaying", run)
     ended = look.paint(status_style(manifest), status_word(manifest))
     took = f" after {seconds(manifest.duration_us)}" if manifest.duration_us is not None else ""
@@ -103,12 +103,18 @@ def count_words(recording: Recording, counts: Mapping[str, int], look: Look) -> 
         for verdict, word, style in _counted(recording.live)
         if counts.get(verdict)
     ]
-    if broken := sum(
-        problem.outcome is Verdict.ERRORED for problem in recording.results.collection
-    ):
-        word = look.paint(Style.FAILED, "not collected")
-        parts.append(f"{look.paint(Style.STRONG, count(broken, 'file'))} {word}")
+    outcomes = [problem.outcome for problem in recording.results.collection]
+    for outcome, word, style in _OF_FILES:
+        if files := outcomes.count(outcome):
+            number = look.paint(Style.STRONG, count(files, "file"))
+            parts.append(f"{number} {look.paint(style, word)}")
     return f"{of_all} {'test' if total == 1 else 'tests'} run: {', '.join(parts)}"
+
+
+_OF_FILES = (
+    (Verdict.SKIPPED, "skipped", Style.SKIPPED),
+    (Verdict.ERRORED, "not collected", Style.FAILED),
+)
 
 
 def _counted(live: bool) -> Iterator[tuple[Verdict, str, Style]]:
@@ -157,7 +163,7 @@ def status_sentence(manifest: RunManifest, results: Results) -> str:
     return f"{text}{joint}{one_line(running[0].test_id)}{worker}{more}"
 
 
-def seed_words(manifest: RunManifest) -> str:
+def _seed_words(manifest: RunManifest) -> str:
     """Return the root seed, and whether it was imposed on the tests or only observed."""
     return f"{'imposed ' if manifest.seed_imposed else ''}seed {show_seed(manifest.seed)}"
 

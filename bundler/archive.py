@@ -28,7 +28,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from bundler.directory_reader import list_directory, read_member
+from bundler.directory_reader import Unsettled, list_directory, read_member
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
 from bundler.limits import Budget, Limits, in_force, over
 from bundler.names import shown
@@ -36,7 +36,7 @@ from bundler.zip_reader import Entry, read_directory, read_entry
 from bundler.zip_records import looks_like_zip
 from bundler.zip_writer import write_zip
 
-__all__ = ["Limits", "Members", "open_directory", "open_zip", "spool", "write_zip"]
+__all__ = ["Limits", "Members", "Unsettled", "open_directory", "open_zip", "spool", "write_zip"]
 
 _CHUNK = 256 * 1024
 _IN_MEMORY = 8 << 20
@@ -59,13 +59,15 @@ class Members(Mapping[str, bytes]):
         where: str,
         budget: Budget,
         file: IO[bytes] | None = None,
-        depth: int = 0,
+        inner: bool = False,
+        packed: Mapping[str, int] | None = None,
     ) -> None:
         self.where = where
         self._sizes = sizes
+        self._packed = packed or {}
         self._chunks = chunks
         self._budget = budget
-        self._depth = depth
+        self._inner = inner
         self._claimed: dict[str, int] = {}
         self._finalizer = weakref.finalize(self, file.close) if file else None
 
@@ -94,6 +96,15 @@ class Members(Mapping[str, bytes]):
         """Return how many bytes a member has: as declared, or of a directory as it was listed."""
         return self._sizes[name]
 
+    def packed(self, name: str) -> int:
+        """Return how many bytes a member takes where it lies, in however many archives."""
+        return self._packed.get(name, self._sizes[name])
+
+    def spooled(self, name: str) -> IO[bytes]:
+        """Return a member whole, as a file that can seek. Raises what `spool` raises, too."""
+        with self.open(name) as stream:
+            return spool(stream, self._budget.limits, where=f"{self.where}: {shown(name)}")
+
     def open(self, name: str) -> IO[bytes]:
         """Return a stream of a member's bytes, read as far as it is asked for; it cannot seek."""
         if name not in self._sizes:
@@ -105,13 +116,13 @@ class Members(Mapping[str, bytes]):
 
         Raises as `open_zip` does, and HostileRecording where this is such an archive already.
         """
-        if self._depth:
+        if self._inner:
             raise HostileRecording(f"{self.where}: {shown(name)} is an archive nested too deep")
         where = f"{self.where}: {shown(name)}"
-        with self.open(name) as stream:
-            file = spool(stream, self._budget.limits, where=where)
+        file = self.spooled(name)
         # Whoever asks for it by name knows what is in it: a folder belongs to the names.
-        return _members(file, where, self._budget, file, depth=1, unwrap=False)
+        shrunk = self.packed(name) / max(self._sizes[name], 1)
+        return _members(file, where, self._budget, file, inner=True, unwrap=False, shrunk=shrunk)
 
     def close(self) -> None:
         """Close the file behind the members; reading one afterwards fails."""
@@ -164,8 +175,16 @@ def open_zip(
     return _unwrapped(file, None if file is source else file, where, Budget(limits))
 
 
-def open_directory(path: Path, *, where: str = "", limits: Limits | None = None) -> Members:
+def open_directory(
+    path: Path,
+    *,
+    where: str = "",
+    limits: Limits | None = None,
+    unsettled: Unsettled | None = None,
+) -> Members:
     """Return the members of a directory, each relative to it.
+
+    `unsettled` is where tests are still at work: what would be refused there is noted in it.
 
     Raises NotARecording where it is no directory, HostileRecording where a rule or a limit refuses
     anything below, DamagedRecording where it cannot be listed.
@@ -173,7 +192,7 @@ def open_directory(path: Path, *, where: str = "", limits: Limits | None = None)
     limits = limits or in_force()
     where = where or str(path)
     budget = Budget(limits)
-    sizes = list_directory(path, where, budget)
+    sizes = list_directory(path, where, budget, unsettled or Unsettled())
     return Members(
         sizes, lambda name: read_member(path, name, where, limits), where=where, budget=budget
     )
@@ -222,7 +241,7 @@ def _seekable(source: Path | IO[bytes] | bytes, where: str, limits: Limits) -> I
 def _spooled_zip(pipe: IO[bytes], where: str, limits: Limits) -> IO[bytes]:
     """Spool a pipe if a zip file comes out of it: an endless one of something else is let go."""
     head = b""
-    while len(head) < 4 and (more := pipe.read(4 - len(head))):
+    while more := pipe.read(4 - len(head)):  # asked for no more bytes, it gives none
         head += more
     if not looks_like_zip(head):
         raise NotARecording(f"{where} is not a zip file")
@@ -241,9 +260,10 @@ def _unwrapped(file: IO[bytes], own: IO[bytes] | None, where: str, budget: Budge
     if not name:
         return outer
     where = f"{where}: {shown(name)}"
-    with outer, outer.open(name) as stream:
-        spooled = spool(stream, budget.limits, where=where)
-    inner = _members(spooled, where, budget, spooled)
+    with outer:
+        spooled = outer.spooled(name)
+    shrunk = outer.packed(name) / max(outer.size(name), 1)
+    inner = _members(spooled, where, budget, spooled, shrunk=shrunk)
     if deeper := _sole_zip(inner):
         inner.close()
         raise HostileRecording(f"{inner.where}: {shown(deeper)} is an archive nested too deep")
@@ -256,9 +276,11 @@ def _members(
     budget: Budget,
     own: IO[bytes] | None,
     *,
-    depth: int = 0,
+    inner: bool = False,
     unwrap: bool = True,
+    shrunk: float = 1.0,
 ) -> Members:
+    """The members of an archive, which takes `shrunk` times its own bytes where it lies."""
     try:
         entries = read_directory(file, where, budget)
         entries = _without_top_folder(entries) if unwrap else entries
@@ -274,7 +296,8 @@ def _members(
         where=where,
         budget=budget,
         file=own,
-        depth=depth,
+        inner=inner,
+        packed={name: int(entry.compressed * shrunk) for name, entry in entries.items()},
     )
 
 
@@ -284,10 +307,9 @@ def _sole_zip(members: Members) -> str:
 
 
 def _without_top_folder(entries: dict[str, Entry]) -> dict[str, Entry]:
-    tops = {name.partition("/")[0] for name in entries}
-    prefix = f"{next(iter(tops), '')}/"
+    prefix = f"{next(iter(entries), '').partition('/')[0]}/"
     directly = any(name.count("/") == 1 for name in entries)
-    if len(tops) != 1 or not directly or not all(name.startswith(prefix) for name in entries):
+    if not directly or not all(name.startswith(prefix) for name in entries):
         return entries
     return {name.removeprefix(prefix): entry for name, entry in entries.items()}
 

@@ -14,13 +14,14 @@ The look is that of nextest's reporter, for people who know it:
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from bundler.escapes import one_line, output_lines, text_lines
 from bundler.look import Look, Style
 from bundler.recording import Output, Recording
-from bundler.results import BAD, Attempt, Failure, Subtest, TestResult, Verdict
+from bundler.results import BAD, Attempt, Failure, Session, Subtest, TestResult, Verdict
 
 WORDS = {
     Verdict.PASSED: ("PASS", Style.PASSED),
@@ -40,7 +41,13 @@ RUNNING = ("RUNNING", Style.WARNING)
 
 _WITH_REASON = frozenset({Verdict.SKIPPED, Verdict.XFAILED})
 _SHORT_WORDS = {Verdict.TIMED_OUT: "TMT", Verdict.UNFINISHED: "UNF"}
+_NOT_CAPTURED = {
+    "pytest": "the suite ran with -s",
+    "nextest": "the suite ran with --no-capture",
+    "unittest": "the suite ran without --buffer",
+}
 _COLUMN = 12
+_SOURCE = re.compile(r"(?:async )?def \w|@\w[\w.]*[(\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,37 +162,59 @@ def attempt_blocks(
     layout: Layout,
     style: Style,
     *,
-    captured: bool = True,
+    uncaptured: str | None = None,
     every_subtest: bool = False,
     printed: Iterable[str] | None = None,
 ) -> Iterator[str]:
     """Yield all that is known of an attempt: failures, subtests, output, and remarks.
 
-    `captured` is False where the suite ran with its capturing switched off. Subtests that passed
-    are only counted, unless every one is asked for. `printed` stands in place of the output.
+    `uncaptured` is what `why_not_captured` says of the session. Subtests that passed are only
+    counted, unless every one is asked for. `printed` stands in place of the output. A failure
+    that stands word by word in the output (a panic of Rust) is not shown twice.
     """
-    yield from failure_blocks(attempt.failures, layout, style)
+    told = [one for one in attempt.failures if not _is_printed(recording, attempt, one)]
+    yield from failure_blocks(told, layout, style)
     yield from _subtests(attempt.subtests, layout, every=every_subtest)
     if printed is None:
-        printed = output_blocks(recording.outputs(attempt.output_offsets), layout, style)
+        printed = _output_blocks(recording.outputs(attempt.output_offsets), layout, style)
     yield from printed
     if attempt.reason and not attempt_remark(attempt):
         known = {failure.message for failure in attempt.failures}
         yield from () if attempt.reason in known else (layout.note(attempt.reason),)
-    if not captured:
-        yield layout.note("output was not captured: the suite ran with -s")
+    if uncaptured:
+        yield layout.note(f"output was not captured: {uncaptured}")
+
+
+def why_not_captured(session: Session) -> str | None:
+    """Return why nothing that tests print is theirs, in the words of their runner, if so."""
+    info = session.info
+    if info.get("capture") != "no":
+        return None
+    if info.get("run_mode") == "benchmark":
+        return "nextest does not capture benchmarks"
+    runner = str(info.get("runner", "its runner"))
+    return _NOT_CAPTURED.get(runner) or f"{runner} leaves it where it is printed"
+
+
+def _is_printed(recording: Recording, attempt: Attempt, failure: Failure) -> bool:
+    text = failure.traceback
+    if text is None and failure.file is not None:
+        text = f"{failure.file}:{failure.line}: {failure.message}"
+    words = (text or "").strip().encode("utf-8", "surrogatepass")
+    outputs = recording.outputs(attempt.output_offsets) if words else ()
+    return any(words in one.content for one in outputs)
 
 
 def failure_blocks(failures: Iterable[Failure], layout: Layout, style: Style) -> Iterator[str]:
     """Yield why an attempt or a collection failed, the traceback where there is one."""
     for failure in failures:
         yield layout.heading(f"failure{in_phase(failure.phase)}", style)
-        text = failure.traceback or _without_traceback(failure)
+        text = _indented(failure.traceback or _without_traceback(failure))
         lines = text_lines(text, colour=layout.look.colour)
         yield from layout.body(_errors_marked(lines, layout.look))
 
 
-def output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
+def _output_blocks(outputs: Iterable[Output], layout: Layout, style: Style) -> Iterator[str]:
     """Yield what a test printed, a block for each stream of each phase, in the order it came."""
     for (stream, phase), pieces in itertools.groupby(outputs, lambda one: (one.stream, one.phase)):
         yield layout.heading(f"{stream}{in_phase(phase)}", style)
@@ -231,8 +260,15 @@ def _subtests(subtests: Iterable[Subtest], layout: Layout, *, every: bool) -> It
         yield layout.note(f"{passed} {'subtest' if passed == 1 else 'subtests'} passed")
 
 
+def _indented(traceback: str) -> str:
+    """Give source that pytest shows its first indentation back: its reports have lost it."""
+    return f"    {traceback}" if _SOURCE.match(traceback) else traceback
+
+
 def _without_traceback(failure: Failure) -> str:
-    what = f"{failure.type}: {failure.message}" if failure.type else failure.message
+    what = failure.message
+    if failure.type and not what.startswith(failure.type):
+        what = f"{failure.type}: {what}"
     if failure.file is None:
         return what
     return f"{what}\nat {failure.file}" + (f":{failure.line}" if failure.line is not None else "")

@@ -20,6 +20,7 @@ from bundler.environment_difference import (
     ranked,
 )
 from bundler.errors import BundleError
+from bundler.own_events import course
 from bundler.repro import Sight
 from bundler.reproduction import Bench, Kit
 from bundler.sighting import Original
@@ -65,12 +66,12 @@ def parting_of(kit: Kit, original: Original, sight: Sight | None) -> Parting | N
     if sight is None or sight.where is None or original.target.collection:
         return None
     test_id = original.target.test_id
-    recorded = steps((e for _, e in kit.parent.events()), test_id, original.attempt)
+    recorded = steps(course(kit.parent, test_id), test_id, original.attempt)
     try:
         again = bundle.read_directory(Path(sight.where))
     except BundleError:
         return None
-    return first_parting(recorded, steps((e for _, e in again.events()), test_id))
+    return first_parting(recorded, steps(course(again, test_id), test_id))
 
 
 def _applied_words(bench: Bench) -> dict[str, str]:

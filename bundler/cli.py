@@ -27,10 +27,10 @@ def main() -> None:
     _fill_closed_streams()
     try:
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # before there was anything that could answer
+        _let_interrupts_go()
+    except KeyboardInterrupt:  # before there was anything that could answer, or after
         code = INTERRUPTED
-    if _interrupts and sys.platform != "win32":
-        signal.setitimer(signal.ITIMER_REAL, 0)  # it is over; nothing is to be interrupted again
+        _let_interrupts_go()
     sys.exit(code)
 
 
@@ -72,6 +72,14 @@ def _interrupt_a_moment_later() -> None:
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, _interrupted)
         signal.setitimer(signal.ITIMER_REAL, 0.001)
+
+
+def _let_interrupts_go() -> None:
+    """Have Ctrl-C end the interpreter on its way out: nobody minds an alarm there any more."""
+    if signal.getsignal(signal.SIGINT) is _interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if _interrupts and sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _fill_closed_streams() -> None:

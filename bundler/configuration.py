@@ -222,7 +222,7 @@ class _Loading:
         self.values[name], self.origins[name] = value, source.where
 
 
-_LIST_THEM = "Run `bundle config` for every key, what it takes and what it is."
+_LIST_THEM = "Run `bundle config --help` for every key and what it takes."
 
 
 def _read_table(path: Path, names: tuple[str, ...]) -> dict[str, Any]:

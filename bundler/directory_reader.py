@@ -5,6 +5,8 @@ its name; so are names that the gate would refuse in an archive. Ignored are fil
 work leaves beside the members: `run.lock`, and names that end in `.tmp`.
 
 The directory may grow while it is read: a run that is still recorded is read up to where it is.
+What tests leave in one is made safe only when it ends (`bundler.dropped_files`); until then what
+would be refused there is passed over, and said.
 """
 
 from __future__ import annotations
@@ -13,9 +15,15 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from bundler.errors import DamagedRecording, HostileRecording, NotARecording
+from bundler.errors import (
+    DamagedRecording,
+    HostileRecording,
+    NotARecording,
+    UnreadableRecording,
+)
 from bundler.limits import Budget, Limits, over
 from bundler.names import path_problem, shown
 
@@ -23,19 +31,32 @@ CHUNK = 256 * 1024
 IGNORED_NAME, IGNORED_ENDING = "run.lock", ".tmp"
 
 _REPARSE_POINT = 0x400
-_OPEN_FILE = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
+_FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+_OPEN_FILE = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in _FLAGS)  # no two share a bit
 _OPEN_FOLDER = _OPEN_FILE | getattr(os, "O_DIRECTORY", 0)
-_RELATIVE = os.open in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
+_RELATIVE = os.open in os.supports_dir_fd
 
 
-def list_directory(root: Path, where: str, budget: Budget) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """The folder of a directory where an entry that would be refused is passed over, if any.
+
+    `passed_over` then says of each which it was, and why.
+    """
+
+    folder: str | None = None
+    passed_over: list[str] = field(default_factory=list)
+
+    def takes(self, name: str, error: UnreadableRecording, where: str) -> bool:
+        """Note that an entry is refused, where it is in the folder or is the folder itself."""
+        if self.folder is None or not f"{name}/".startswith(f"{self.folder}/"):
+            return False
+        why = error.message.removeprefix(f"{where}: ")
+        self.passed_over.append(f"{why}; passed over while the run is recorded")
+        return True
+
+
+def list_directory(root: Path, where: str, budget: Budget, unsettled: Unsettled) -> dict[str, int]:
     """Return the size of every member below a directory, by its name relative to it.
 
     Raises NotARecording where it is no directory, HostileRecording where a rule or a limit refuses
@@ -45,12 +66,22 @@ def list_directory(root: Path, where: str, budget: Budget) -> dict[str, int]:
     folders = [""]
     while folders:
         folder = folders.pop()
-        for name, info in _scan(root, folder, where, budget):
+        try:
+            entries = list(_scan(root, folder, where, budget))
+        except DamagedRecording as error:
+            if not unsettled.takes(folder, error, where):
+                raise
+            continue
+        for name, info in entries:
+            try:
+                _check(name, info, where, budget.limits)
+            except HostileRecording as error:
+                if not unsettled.takes(name, error, where):
+                    raise
+                continue
             if stat.S_ISDIR(info.st_mode):
                 folders.append(f"{name}/")
             elif not _is_ignored(name):
-                what = f"{where}: {shown(name)} has {info.st_size} bytes"
-                budget.limits.check("member_bytes", info.st_size, what)
                 budget.claim_bytes(info.st_size, where)
                 sizes[name] = info.st_size
     return dict(sorted(sizes.items()))
@@ -105,7 +136,6 @@ def _scan(
                     info = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
                     continue  # somebody at work removed it between the two calls
-                _check(name, info, where, budget.limits)
                 yield name, info
     except OSError as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError) and not folder:
@@ -121,6 +151,8 @@ def _check(name: str, info: os.stat_result, where: str, limits: Limits) -> None:
     limits.check("name_bytes", len(name.encode("utf-8")), f"{what} has a long name")
     if not (_is_plain(info, stat.S_ISREG) or _is_plain(info, stat.S_ISDIR)):
         raise HostileRecording(f"{what} is a link, a device or another special file")
+    if stat.S_ISREG(info.st_mode) and not _is_ignored(name):
+        limits.check("member_bytes", info.st_size, f"{what} has {info.st_size} bytes")
 
 
 def _is_plain(info: os.stat_result, kind: Callable[[int], bool]) -> bool:

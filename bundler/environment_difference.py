@@ -254,6 +254,8 @@ def _machine(a: Mapping[str, Any], b: Mapping[str, Any], spoken: set[str]) -> It
 
 
 def _variables(a: Mapping[str, Any], b: Mapping[str, Any], failures: str) -> Iterator[Difference]:
+    if "variables" not in a or "variables" not in b:
+        return  # a report of another tool says nothing of them
     mine, theirs = _strings(a.get("variables")), _strings(b.get("variables"))
     for name in sorted(mine.keys() | theirs.keys()):
         weight = 5 if name in _COSMETIC_VARIABLES else 30

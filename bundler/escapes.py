@@ -88,7 +88,7 @@ def json_text(document: bytes, *, in_ci: bool) -> bytes:
     JSON that was ASCII stays as it is, outside of CI.
     """
     if not document.isascii() or b"\x7f" in document:
-        document = json.dumps(json.loads(document)).encode("ascii").replace(b"\x7f", b"\\u007f")
+        document = json.dumps(json.loads(document)).encode("ascii")
     return document.replace(b"##", b"#\\u0023") if in_ci else document
 
 

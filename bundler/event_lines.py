@@ -79,6 +79,7 @@ class _Line(msgspec.Struct, kw_only=True, omit_defaults=True):
     event: str
     test_id: str | None = None
     seed: int | None = None
+    seed_hex: str | None = None
     thread_id: int
     message: str
     data: dict[str, Any]
@@ -99,6 +100,7 @@ def _simple_line(event: Event, data: dict[str, Any]) -> bytes | None:
                 event=event.event,
                 test_id=event.test_id,
                 seed=event.seed,
+                seed_hex=None if event.seed is None else f"{event.seed:016x}",
                 thread_id=0,
                 message=event.message,
                 data=data,

@@ -85,7 +85,7 @@ def _data(own: OwnEvent) -> str:
 def _duration(own: OwnEvent) -> str:
     try:
         return f"{int(own.event.payload()['duration_us']) / 1000:.3f} ms"
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return ""
 
 

@@ -21,6 +21,7 @@ from typing import IO, Protocol, cast
 
 from bundler.errors import DamagedRecording, HostileRecording
 from bundler.events import MAX_LINE_BYTES
+from bundler.holding import packed_size
 from bundler.limits import check_lines, in_force, over
 
 NAME = "events.ndjson.zst"
@@ -48,6 +49,11 @@ class Line:
 class EventLog(Protocol):
     """What every log can do; `lines` may be called again and starts anew."""
 
+    @property
+    def packed(self) -> int:
+        """How many bytes it has packed, about: what it may cost is measured by these."""
+        ...
+
     def lines(self) -> Iterator[Line]:
         """Yield every line in order."""
         ...
@@ -60,12 +66,23 @@ class EventLog(Protocol):
 class PlainLog:
     """A log that is not compressed: bytes, or something that opens it anew each time.
 
-    A live log may grow between two readings.
+    A live log may grow between two readings. `packed` is how many bytes it had where it came from.
     """
 
-    def __init__(self, source: bytes | Callable[[], IO[bytes]]) -> None:
+    def __init__(
+        self, source: bytes | Callable[[], IO[bytes]], *, packed: int | None = None
+    ) -> None:
         self._open = source if callable(source) else lambda: io.BytesIO(source)
         self._file: IO[bytes] | None = None
+        self._packed = packed
+
+    @property
+    def packed(self) -> int:
+        """As many bytes as it came in, or a part of those it has now."""
+        if self._packed is not None:
+            return self._packed
+        with self._open() as file:
+            return packed_size(file.seek(0, io.SEEK_END))
 
     def lines(self) -> Iterator[Line]:
         """Yield every line that is there now."""
@@ -82,9 +99,19 @@ class PlainLog:
 
 
 class FramedLog:
-    """A sealed log, its compressed bytes in memory, its raw bytes decoded a frame at a time."""
+    """A sealed log, its compressed bytes in memory, its raw bytes decoded a frame at a time.
 
-    def __init__(self, compressed: bytes, frames: Sequence[tuple[int, int]] = ()) -> None:
+    `packed` is how many bytes it takes where it came from, if that is an archive.
+    """
+
+    def __init__(
+        self,
+        compressed: bytes,
+        frames: Sequence[tuple[int, int]] = (),
+        *,
+        packed: int | None = None,
+    ) -> None:
+        self.packed = len(compressed) if packed is None else min(packed, len(compressed))
         self._compressed = compressed
         self._frames = list(frames) if self._agree(frames) else []
         self._starts = list(itertools.accumulate((raw for _, raw in self._frames), initial=0))
@@ -162,6 +189,28 @@ class FramedLog:
         except DamagedRecording:
             return b""
         return content if len(content) == raw else b""
+
+
+class Excerpt:
+    """Some lines of a log, by their offsets: what one test did."""
+
+    def __init__(self, log: EventLog, offsets: Sequence[int]) -> None:
+        self._log = log
+        self._offsets = offsets
+
+    @property
+    def packed(self) -> int:
+        """How many bytes the whole log has packed."""
+        return self._log.packed
+
+    def lines(self) -> Iterator[Line]:
+        """Yield these lines."""
+        for offset in self._offsets:
+            yield Line(offset, self._log.line_at(offset))
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at an offset."""
+        return self._log.line_at(offset)
 
 
 def unpacked_log(source: IO[bytes], packed: int, what: str) -> Iterator[bytes]:

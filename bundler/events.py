@@ -7,7 +7,8 @@ append to one file, and `grep` and `jq` read it. One event is one JSON object on
 only, ended by one `\\n`, at most 1 MiB long. `schemas/event.v1.json` is the same in JSON Schema.
 
     {"v":1,"ts_us":1204,"level":"INFO","category":"test","event":"TestStarted",
-     "test_id":"tests/test_a.py::test_x","seed":7,"thread_id":41,"message":"started","data":{…}}
+     "test_id":"tests/test_a.py::test_x","seed":7,"seed_hex":"0000000000000007","thread_id":41,
+     "message":"started","data":{…}}
 
 | field | type | |
 |---|---|---|
@@ -18,6 +19,7 @@ only, ended by one `\\n`, at most 1 MiB long. `schemas/event.v1.json` is the sam
 | `event` | string | the type, PascalCase |
 | `test_id` | string? | the runner's own exact name of one test |
 | `seed` | u64? | the test's seed; the root seed on run events |
+| `seed_hex` | string? | the same seed as 16 hex digits, for readers that round numbers above 2^53 |
 | `subsystem`, `invariant` | string? | |
 | `thread_id` | u64 | OS thread |
 | `message` | string | for people |
@@ -59,7 +61,7 @@ is a test's own event: it passes through every reader and writer unchanged.
 Deliberately absent: a schema per event (a reader takes what it knows and ignores the rest), and any
 identity but the test id (no numbering that would change when a test is added).
 
-History: v1, first version.
+History: v1, first version; from bundle format 1.2 on, `seed_hex` beside `seed`.
 """
 
 from __future__ import annotations
@@ -69,6 +71,8 @@ import json
 from typing import Any
 
 import msgspec
+
+from bundler.seeds import exact_seed, show_seed
 
 VERSION = 1
 MAX_LINE_BYTES = 1 << 20
@@ -110,6 +114,7 @@ class Event(msgspec.Struct, omit_defaults=True, frozen=True):
     message: str
     test_id: str | None = None
     seed: int | None = None
+    seed_hex: str | None = None
     subsystem: str | None = None
     invariant: str | None = None
     thread_id: int = 0
@@ -129,8 +134,9 @@ _decoder = msgspec.json.Decoder(Event)
 def decode_line(line: bytes) -> Event:
     """Return the event of one line (with or without its newline).
 
-    Raises ValueError where the line is not an event of this version: not JSON, a field of another
-    type, a number outside u64, another `v`.
+    A seed that another program rounded is as `seed_hex` has it. Raises ValueError where the line is
+    not an event of this version: not JSON, a field of another type, a number outside u64, another
+    `v`.
     """
     try:
         event = _decoder.decode(line)
@@ -138,9 +144,18 @@ def decode_line(line: bytes) -> Event:
         raise ValueError(str(error)) from None
     if event.v != VERSION:
         raise ValueError(f"event version {event.v}, not {VERSION}")
+    if event.seed_hex is not None and event.seed is not None:
+        event = _with_exact_seed(event, event.seed, event.seed_hex)
     if event.ts_us < 0 or (event.seed is not None and not 0 <= event.seed < 1 << 64):
         raise ValueError("a number outside u64")
     return event
+
+
+def _with_exact_seed(event: Event, seed: int, seed_hex: str) -> Event:
+    if f"{seed:016x}" == seed_hex:
+        return event
+    exact = exact_seed(seed, seed_hex)
+    return msgspec.structs.replace(event, seed=exact)
 
 
 def encode_line(
@@ -164,12 +179,17 @@ def encode_line(
     if test_id is not None:
         fields["test_id"] = test_id
     if seed is not None:
-        fields["seed"] = seed
+        fields |= {"seed": seed, "seed_hex": show_seed(seed)}
     fields |= {"thread_id": thread_id, "message": message, "data": data or {}}
     line = json.dumps(fields, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"a {event} of {len(line)} bytes is over the limit of {MAX_LINE_BYTES}")
     return line
+
+
+def as_text(word: str) -> str:
+    """Return a word of the system as text: bytes that are not UTF-8 are shown as escapes."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def text_fields(raw: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One execution of a command under recording: from its words to its exit code.
+"""One execution of a command under recording: from its words to how it ended.
 
 Where recording is not possible, the command runs all the same and one line says why.
 """
@@ -6,20 +6,19 @@ Where recording is not possible, the command runs all the same and one line says
 from __future__ import annotations
 
 import contextlib
-import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bundler import probe, pruning, recorder
+from bundler import probe, recorder
+from bundler.child_variables import child_variables, probe_settings
 from bundler.configuration import Configuration
 from bundler.errors import BundleError, UsageError
-from bundler.escapes import one_line
 from bundler.recorder import Recorded, Recorder, Request
 from bundler.recording import Recording
-from bundler.results import COMMAND_RUNNER, NOT_PASSING, Results, Status, Verdict
-from bundler.runners import Inside, Invocation, Runner, configured, javascript, process, runner_of
+from bundler.results import COMMAND_RUNNER
+from bundler.runners import Inside, Invocation, Runner, configured, process
 from bundler.runners import pytest as pytest_runner
 from bundler.status import Ending
 from bundler.store import open_store
@@ -72,24 +71,38 @@ def _record(
     try:
         recording = recorder.begin(request, open_store(env), env, documents)
     except (OSError, BundleError) as error:
-        ui.status(f"bundle: not recording: {_reason(error)}")
+        instead = "; BUNDLE_STORE can name another place" if isinstance(error, OSError) else ""
+        ui.status(f"bundle: not recording: {reason_of(error)}{instead}")
         return Execution(request, _unrecorded(request, env))
-    child = {**env, **recorder.child_variables(recording, env, fix_hash=fix_hash)}
-    child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
+    child = {**env, **child_variables(recording, env, fix_hash=fix_hash)}
+    child = pytest_runner.environment(child, probe_settings(recording, probe.PATH))
+    ended = _run(ui, recording, child, configuration)
+    recorded = _end(ui, recording, ended)
+    return Execution(request, ended, recorded, _tail(recording))
+
+
+def _run(
+    ui: Ui, recording: Recorder, env: Mapping[str, str], configuration: Configuration
+) -> process.Exit:
+    request = recording.request
     recording.start_describing()
     if not request.redact:
         ui.status(f"bundle: {recorder.NOT_REDACTED}")
 
     def invoke(argv: list[str]) -> process.Exit:
-        return _invoke(ui, recording, argv, child, configuration)
+        return _invoke(ui, recording, argv, env, configuration)
 
     recording.leave_out(request.left_out)
-    ended = _one_after_the_other(request, invoke)
+    return _one_after_the_other(request, invoke)
+
+
+def _end(ui: Ui, recording: Recorder, ended: process.Exit) -> Recorded | None:
+    """Finish the recording, and say what there is to say of it and of the command."""
     if ended.error:
         ui.status(f"bundle: {ended.error}")
     recorded = recording.finish(
         Ending(ended.code, ended.signal, ended.forwarded, ended.started, ended.error),
-        is_one_test=request.runner == COMMAND_RUNNER,
+        is_one_test=recording.request.runner == COMMAND_RUNNER,
     )
     for remark in recording.remarks:
         ui.status(f"bundle: {remark}")
@@ -97,7 +110,7 @@ def _record(
         recording.disarm(ended.recording_error)
     if recording.problem:
         ui.status(f"bundle: the recording is incomplete: {recording.problem}")
-    return Execution(request, ended, recorded, _tail(recording))
+    return recorded
 
 
 def runner_name(
@@ -213,88 +226,12 @@ def _take_in(ui: Ui, recording: Recorder, inside: Inside, before: int) -> None:
         recording.take_in(one)
 
 
-def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:
-    """Say what was recorded, prune the store where it is due, and return the exit code."""
-    for line in last_lines(execution):
-        ui.status(line)
-    tidy(ui, execution, configuration)
-    return leave(execution)
-
-
-def tidy(ui: Ui, execution: Execution, configuration: Configuration) -> None:
-    """Prune the store where it is due; what goes wrong is one line and no more."""
-    if execution.recorded is None:
-        return
-    try:
-        pruning.automatic(execution.recorded.store, pruning.policy_of(configuration))
-    except (OSError, BundleError) as error:
-        ui.status(f"bundle: the store was not pruned: {_reason(error)}")
-
-
-def leave(execution: Execution) -> int:
-    """Return the command's exit code; a signal that ended it ends this process too."""
-    return _leave(execution.ended)
-
-
-def unrecorded(ui: Ui, argv: Sequence[str], env: Mapping[str, str], why: BundleError) -> int:
-    """Run a command without recording it, say why, and return its exit code."""
+def unrecorded(
+    ui: Ui, argv: Sequence[str], env: Mapping[str, str], why: BundleError
+) -> process.Exit:
+    """Run a command without recording it, and say why."""
     ui.status(f"bundle: not recording: {why.message}")
-    return _leave(_pass_through(argv, None, env))
-
-
-def _leave(ended: process.Exit) -> int:
-    if ended.signal is not None:
-        process.exit_like(ended)
-    return ended.code if ended.code is not None else 1
-
-
-def last_lines(execution: Execution) -> list[str]:
-    """Return what is said at the end of a run, the command that replays it last."""
-    recorded = execution.recorded
-    if recorded is None:
-        return []
-    manifest, results = recorded.manifest, recorded.results
-    short = manifest.run_id[:8]
-    lines = []
-    if results.is_plain_command:
-        why = _why_plain(execution)
-        lines += [f"bundle: recorded as a plain command: {why}"] if why else []
-    if manifest.status.state in (Status.INTERRUPTED, Status.CANCELLED):
-        running = while_running(results)
-        lines.append(f"bundle: {manifest.status.state}: {manifest.status.reason}{running}")
-    red = sum(results.counts.get(verdict, 0) for verdict in NOT_PASSING)
-    tests = "1 test" if len(results.tests) == 1 else f"{len(results.tests)} tests"
-    began = any(test.attempts for test in results.tests)
-    total = f"{tests}, {f'{red} not passing' if began else 'none run'}, " if results.tests else ""
-    broken = sum(problem.outcome is Verdict.ERRORED for problem in results.collection)
-    total += f"{broken} not collected, " if broken else ""
-    lines.append(f"bundle: {total}run {short}, seed {manifest.seed_hex}; `bundle replay {short}`")
-    return lines
-
-
-def _why_plain(execution: Execution) -> str | None:
-    """Why nothing of the tests was seen, and what to do; None where that is as it should be."""
-    argv = execution.request.argv
-    why = pytest_runner.why_unreached(argv, execution.output_tail)
-    if why is not None:
-        return why
-    runner = runner_of(argv)
-    if runner is not None:
-        return f"{runner.NAME} told of no test: it watches, or was asked for something else"
-    script = javascript.script_of(argv, execution.request.cwd)
-    if script is None or runner_of(script) is None:
-        return None
-    words = one_line(shlex.join(script))
-    return f"what npm starts is not seen; `bundle run -- {words}` records each of its tests"
-
-
-def while_running(results: Results) -> str:
-    """Return `, while running TEST` for a run that ended in the middle of its tests."""
-    running = [test.test_id for test in results.tests if test.verdict is Verdict.UNFINISHED]
-    if not running:
-        return ""
-    more = f" and {len(running) - 1} more" if len(running) > 1 else ""
-    return f", while running {one_line(running[0])}{more}"
+    return _pass_through(argv, None, env)
 
 
 def _unrecorded(request: Request, env: Mapping[str, str]) -> process.Exit:
@@ -314,11 +251,12 @@ def _tail(recording: Recorder) -> str:
 
 def _what_went_wrong(error: Exception) -> str:
     if isinstance(error, OSError | BundleError):
-        return _reason(error)
+        return reason_of(error)
     return f"{type(error).__name__}: {error}"
 
 
-def _reason(error: OSError | BundleError) -> str:
+def reason_of(error: OSError | BundleError) -> str:
+    """Return why something could not be done, in a fragment."""
     if isinstance(error, BundleError):
         return error.message
     # A lock that is refused is an OSError without a number.

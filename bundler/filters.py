@@ -44,4 +44,9 @@ def parse(text: str) -> Filter:
 
 
 def _expression_of(pattern: str) -> str:
-    return "".join({"*": ".*", "?": "."}.get(c) or re.escape(c) for c in pattern)
+    """What a pattern means; the groups never try again, so a stranger's id costs no time."""
+    first, *rest = ["".join("." if c == "?" else re.escape(c) for c in part)
+                    for part in pattern.split("*")]  # fmt: skip
+    if not rest:
+        return first
+    return first + "".join(f"(?>.*?{part})" for part in rest[:-1]) + f".*{rest[-1]}"

@@ -38,7 +38,7 @@ def kept_states(
             continue
         try:
             event = decode_line(line.content)
-            states = checked(event.payload().get("states"))
+            states = _checked(event.payload().get("states"))
         except ValueError:
             continue
         if event.event != "GeneratorState" or event.test_id is None:
@@ -48,7 +48,7 @@ def kept_states(
     return found
 
 
-def checked(states: object) -> dict[str, Any]:
+def _checked(states: object) -> dict[str, Any]:
     """Return the states with only what is known here. Raises ValueError where they are none."""
     if not isinstance(states, dict):
         raise ValueError("generator states that are no object")

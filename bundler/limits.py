@@ -29,6 +29,8 @@ class Limits:
     log_ratio         how many times its packed size a log may unpack to beyond that
     log_lines         lines of a log, before each must have 16 bytes, and one when packed
     damaged_lines     lines of a log that cannot be read
+    results_bytes     what the results of a log take in memory, before `results_ratio` counts
+    results_ratio     how many times the packed log its results may take beyond that
     """
 
     entries: int = 200_000
@@ -45,6 +47,8 @@ class Limits:
     log_ratio: int = 2000
     log_lines: int = 250_000
     damaged_lines: int = 100_000
+    results_bytes: int = 96 << 20
+    results_ratio: int = 32
 
     def check(self, limit: str, value: int, what: str) -> None:
         """Raise HostileRecording where `value` is over the limit of that name.

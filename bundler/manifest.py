@@ -6,24 +6,24 @@ reads it; a newer minor is read, and what is not known here is kept when the doc
 
 History: 1.0, first version. 1.1, `redaction` in the manifest; in a repro manifest `execution`, for
 which 1.0 took `replay_metadata` and `seed_lineage`: these have a shape of their own in contract v1.
+1.2, `seed_hex` beside `seed` in the events of the log.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import msgspec
 
 from bundler.documents import load_document
 from bundler.errors import DamagedRecording, TooNewRecording
+from bundler.probe.writer.format_version import FORMAT_MAJOR as FORMAT_MAJOR
+from bundler.probe.writer.format_version import FORMAT_MINOR as FORMAT_MINOR
 from bundler.results import Results
-from bundler.seeds import show_seed
+from bundler.seeds import exact_seed, show_seed
 
 NAME = "manifest.json"
-FORMAT_MAJOR = 1
-FORMAT_MINOR = 1
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -187,15 +187,6 @@ def parse_manifest(raw: bytes) -> tuple[RunManifest, dict[str, Any]]:
     return manifest, document
 
 
-def exact_seed(seed: object, seed_hex: object) -> object:
-    """Return a seed as `seed_hex` beside it says it, where a program rounded it to a double."""
-    if type(seed) is not int or not isinstance(seed_hex, str) or not _HEX.fullmatch(seed_hex):
-        return seed
-    exact = int(seed_hex, 16)
-    return exact if seed < 1 << 65 and float(seed) == float(exact) else seed
-
-
-_HEX = re.compile(r"[0-9a-f]{16}")
 _OWN = msgspec.json.Decoder(RunManifest)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bundler import __version__, atomic, bundle, test_bundles
+from bundler import __version__, adoption, atomic, bundle, sealing, test_bundles
 from bundler.manifest import Redaction, RunManifest, encode_document, parse_manifest, to_document
 from bundler.masked_files import mask_files, mask_names
 from bundler.masked_log import masked_lines
@@ -36,7 +36,7 @@ def write_masked_copy(recording: Recording, directory: Path, masker: Masker) -> 
             continue
         folder = "/".join(name.split("/")[:3])
         kept = moved.get(folder, folder) + name[len(folder) :]
-        bundle.keep(recording.files, name, directory / (kept if own else f"source/{kept}"))
+        adoption.keep(recording.files, name, directory / (kept if own else f"source/{kept}"))
     counts = Counter(name=mask_names(directory, masker, bundle.DERIVED))
     counts += mask_files(directory, masker, bundle.DERIVED)
     if any(map(test_bundles.is_derived, recording.files)):
@@ -47,7 +47,7 @@ def write_masked_copy(recording: Recording, directory: Path, masker: Masker) -> 
     redaction = msgspec.structs.replace(before, on=True, masked_in_files=dict(counts))
     manifest = msgspec.structs.replace(manifest, redaction=redaction)
     atomic.write(directory / bundle.MANIFEST, encode_document(to_document(manifest)))
-    return bundle.seal(directory, manifest)
+    return sealing.seal(directory, manifest)
 
 
 def _masked_manifest(recording: Recording, masker: Masker) -> RunManifest:

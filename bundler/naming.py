@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bundler.details import matching_tests
 from bundler.errors import AmbiguousRun, NotARecording, RunNotFound
 from bundler.escapes import one_line
 from bundler.recording import Recording
-from bundler.results import TestResult
+from bundler.results import Results, TestResult
 from bundler.store import is_path, open_recording
 from bundler.terminal import Ui
 
@@ -71,3 +70,19 @@ def tests_named(ui: Ui, recording: Recording, text: str) -> list[TestResult]:
     if len(ids) > _CANDIDATES:
         ui.status(f"    and {len(ids) - _CANDIDATES} more")
     return []
+
+
+def matching_tests(results: Results, text: str) -> list[TestResult]:
+    """Return the tests whose id is the text, or else whose name is, or else whose id holds it."""
+    holding = [test for test in results.tests if text in test.test_id]
+    return (
+        results.with_id(text)
+        or [test for test in holding if _is_called(test.test_id, text)]
+        or holding
+    )
+
+
+def _is_called(test_id: str, text: str) -> bool:
+    """Whether a text is the last word of an id, with or without its parameters."""
+    words = f"{test_id}["
+    return any(f"{before}{text}[" in words for before in ("::", " "))

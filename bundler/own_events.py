@@ -102,10 +102,15 @@ def own_events(
     about it goes to `problems`.
     """
     log = _of_log(recording, with_run=with_run)
-    files = event_files(recording.files) if is_ours(recording) else []
+    files = _event_files(recording.files) if is_ours(recording) else []
     sources = [(0, lambda: _wanted(log, wanted, tests))]
     sources += _of_files(recording, files, wanted, tests, problems) if files else []
     return _merged(sources)
+
+
+def course(recording: Recording, test_id: str) -> Iterator[Event]:
+    """Yield what the run saw of one test and what the test said of itself, by time."""
+    return (own.event for own in own_events(recording, tests={test_id}, with_run=True))
 
 
 class Attempts:
@@ -145,7 +150,7 @@ def is_ours(recording: Recording) -> bool:
     return "format" not in (recording.manifest.source or {})
 
 
-def event_files(files: Mapping[str, bytes]) -> list[str]:
+def _event_files(files: Mapping[str, bytes]) -> list[str]:
     """Return the names of the logs of test bundles in a run bundle."""
     return [name for name in files if name.startswith(FOLDER) and name.endswith(f"/{EVENTS}")]
 
@@ -164,7 +169,7 @@ class Span:
     end_us: int | None = None
 
 
-def spans_of(results: Results) -> dict[str, list[Span]]:
+def _spans_of(results: Results) -> dict[str, list[Span]]:
     """Return the attempts of each test that started, by test id, in order."""
     spans: dict[str, list[Span]] = {}
     for test in results.tests:
@@ -281,7 +286,7 @@ def _of_files(
     tests: Container[str] | None,
     problems: list[str] | None,
 ) -> Iterator[tuple[int, Callable[[], Iterator[OwnEvent]]]]:
-    spans = spans_of(recording.results)
+    spans = _spans_of(recording.results)
     logging = {test.test_id for test in recording.results.tests if test.own_events}
     folders = {name: test_id for test_id in spans for name in folders_of(test_id)}
 

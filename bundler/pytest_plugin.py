@@ -68,6 +68,7 @@ def _begin(config: pytest.Config) -> None:
     import os
 
     from bundler import probe, recorder
+    from bundler.child_variables import child_variables, probe_settings
     from bundler.errors import BundleError
     from bundler.seeds import parse_seed, random_seed
     from bundler.store import open_store
@@ -91,11 +92,11 @@ def _begin(config: pytest.Config) -> None:
     if not request.redact:
         sys.stderr.write(f"bundle: {recorder.NOT_REDACTED}\n")
     config.stash[RECORDER] = recording
-    variables = recorder.child_variables(recording, os.environ, fix_hash=False)
+    variables = child_variables(recording, os.environ, fix_hash=False)
     config.stash[BEFORE] = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     recording.start_describing()
-    probe.load().activate(config, recorder.probe_settings(recording, probe.PATH))
+    probe.load().activate(config, probe_settings(recording, probe.PATH))
 
 
 @pytest.hookimpl(trylast=True)

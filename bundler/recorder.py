@@ -6,13 +6,10 @@ one sentence; the child and its exit code are what they would have been.
 
 from __future__ import annotations
 
-import json
-import shlex
 import threading
 import time
 import uuid
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,12 +22,13 @@ from bundler import (
     archive,
     atomic,
     bundle,
-    dropped_files,
     environment,
+    left_files,
+    live_bundle,
     test_bundles,
 )
-from bundler.errors import BundleError, UnreadableRecording
-from bundler.events import Event, text_fields
+from bundler.errors import BundleError
+from bundler.events import Event, as_text
 from bundler.manifest import (
     Command,
     Format,
@@ -41,34 +39,23 @@ from bundler.manifest import (
     encode_document,
     parse_document,
 )
-from bundler.masked_files import files_below, mask_files, mask_names
-from bundler.masked_log import MaskedOutputs
-from bundler.probe.writer.bundle_directory import BASE_VARIABLES
 from bundler.recording import Recording
-from bundler.redaction import OFF, UNMASKED, Stream, masked_command, redact_argv
-from bundler.results import COMMAND_RUNNER, Attempt, Results, fold
-from bundler.seeds import hash_seed, show_seed
-from bundler.status import Ending, judge, signal_name
+from bundler.redaction import OFF, masked_command, redact_argv
+from bundler.results import Attempt, Results, fold
+from bundler.run_output import RunOutput
+from bundler.runner_events import RunnerEvents
+from bundler.seeds import show_seed
+from bundler.status import Ending, judge
 from bundler.store import Store
 from bundler.test_bundles import FOLDER
-from bundler.times import UNKNOWN_TIME, epoch_microseconds
-
-RUN_OUTPUT_LIMIT = 64 * 1024 * 1024
-CHUNK = 128 * 1024
-"""JSON can make six bytes of one: such a chunk stays under a line's 1 MiB whatever is in it."""
 
 TIMEOUT_MARK = b"+++ Timeout +++"
 TAIL_BYTES = 64 * 1024
-RUN_OUTPUT_TAIL = 1024 * 1024
-MOMENT_S = 0.2
 NOT_REDACTED = (
     "WARNING: --no-redact: secrets are not masked; whoever gets this recording can read them"
 )
 NO_SESSION = "00000000"
-COMMAND_SESSION = "00000001"
 LEFT_OUT_AT_ONCE = 500
-SELECTION = "selection.json"
-MOST_CHANGES = 1000
 MOST_REMARKS = 3
 
 
@@ -107,10 +94,6 @@ class Recorded:
     results: Results
 
 
-_OURS_TO_TELL = frozenset({"RunStarted", "RunOutput", "RunFinished"})
-"""What the wrapper saw itself."""
-
-
 class Recorder:
     """One run being recorded by the wrapper.
 
@@ -121,7 +104,7 @@ class Recorder:
         self,
         request: Request,
         store: Store,
-        live: bundle.LiveBundle,
+        live: live_bundle.LiveBundle,
         env: Mapping[str, str],
         documents: Iterable[str] = (),
     ) -> None:
@@ -132,12 +115,10 @@ class Recorder:
         self.tail = b""
         self.request = request
         self._ours = bundle.DERIVED | {bundle.ENVIRONMENT, *documents}
-        self._output = _BoundedOutput(live)
+        self._output = RunOutput(live)
         self._timed_out = False
+        self._runners = RunnerEvents(live)
         self._told: RunStatus | None = None
-        self._shift_us = 0
-        self._lane = 0
-        self._lane_is_used = False
         self._thread = threading.Thread(target=self._describe, args=(dict(env),), daemon=True)
 
     def start_describing(self) -> None:
@@ -149,26 +130,18 @@ class Recorder:
         window = self.tail + chunk
         self._timed_out = self._timed_out or TIMEOUT_MARK in window[-len(chunk) - 32 :]
         self.tail = window[-TAIL_BYTES:]
-        if self.problem is None:
-            try:
-                self._output.take(stream, chunk)
-            except (OSError, ValueError) as error:
-                self.disarm(error)
+        self._unless_disarmed(self._output.take, stream, chunk)
 
     def idle(self) -> None:
         """Nothing was printed for a moment: write what is pending. Never raises."""
-        if self.problem is None:
-            try:
-                self._output.rest()
-            except (OSError, ValueError) as error:
-                self.disarm(error)
+        self._unless_disarmed(self._output.rest)
 
     def begin_invocation(self, argv: Sequence[str]) -> None:
         """The command is started: once, or several times where its tests take that. Never raises.
 
         Words of ours that differ from the command's own are noted.
         """
-        self._next_lane()
+        self._runners.next_runner()
         if list(argv) != list(self.request.argv):
             words = [as_text(word) for word in argv]
             words = redact_argv(words) if self.request.redact else words
@@ -183,46 +156,14 @@ class Recorder:
 
     def note(self, event: str, message: str, data: Mapping[str, Any]) -> None:
         """Note what the wrapper knows of the run. Never raises."""
-        if self.problem is None:
-            try:
-                self.live.append(event, category="run", message=message, data=data)
-            except (OSError, ValueError) as error:
-                self.disarm(error)
+        self._unless_disarmed(self.live.append, event, category="run", message=message, data=data)
 
     def tell(self, event: Event) -> None:
         """Take in what the runner says of this run, as it says it. Never raises.
 
         Its RunStarted says when its own clock began.
         """
-        if self.problem is None:
-            try:
-                if event.event == "RunStarted":
-                    self._shift_us = self._since_begin(str(event.payload().get("started_at")))
-                self._tell(event, event.payload())
-            except (OSError, ValueError) as error:
-                self.disarm(error)
-
-    def _tell(self, event: Event, data: dict[str, Any]) -> None:
-        if event.event in _OURS_TO_TELL:
-            return
-        if "session" in data:
-            self._lane_is_used = True
-            data["session"] = f"{self._lane:04x}{data['session'][-4:]}"
-        self.live.append(
-            event.event,
-            category=event.category,
-            message=event.message,
-            level=event.level,
-            test_id=event.test_id,
-            seed=event.seed,
-            ts_us=event.ts_us + self._shift_us,
-            data=data,
-        )
-
-    def _next_lane(self) -> None:
-        """What is told from here on numbers its sessions from 1 again."""
-        self._lane += self._lane_is_used
-        self._lane_is_used = False
+        self._unless_disarmed(self._runners.take, event)
 
     def sessions(self) -> int:
         """How many runners have told of themselves so far. Never raises."""
@@ -232,47 +173,22 @@ class Recorder:
         except OSError:
             return 0
 
-    def _since_begin(self, started_at: str) -> int:
-        """When something began, in microseconds since this run did; now where nobody knows."""
-        begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
-        at_us = epoch_microseconds(started_at)
-        if started_at == UNKNOWN_TIME or at_us is None:
-            return (time.monotonic_ns() - self.live.started_ns) // 1000
-        return max(0, at_us - begin_us)
-
     def take_in(self, told: Recording) -> None:
         """Take in what the runner itself recorded of this run, and its files. Never raises."""
-        if self.problem is None:
-            try:
-                self._output.flush()
-                self._next_lane()
-                self._take_in(told)
-            except (OSError, ValueError, BundleError) as error:
-                self.disarm(error)
+        self._unless_disarmed(self._take_in, told)
 
     def _take_in(self, told: Recording) -> None:
-        begin_us = epoch_microseconds(self.live.manifest.created_at) or 0
-        self._shift_us = max(0, (epoch_microseconds(told.manifest.created_at) or 0) - begin_us)
-        masked = MaskedOutputs(self.live.masker, told.events())
-        for offset, event in told.events():
-            self._tell(event, masked.data(offset, event))
-        for name in told.files:
-            bundle.keep(told.files, name, self.live.directory / "source" / name)
+        self._output.flush()
+        self._runners.take_recording(told)
         self._told = told.manifest.status
 
-    def _look_at_artifacts(self) -> None:
-        """Make safe what the tests left, and say what had to be changed."""
-        folder = self.live.directory / FOLDER
-        try:
-            changes = dropped_files.make_safe(folder)
-        except OSError as error:
-            changes = [dropped_files.Change(FOLDER, f"cannot be looked at: {error.strerror}")]
-        if changes:
-            words = _changed(changes)
-            self.remarks.append(words)
-            told = [{"name": as_text(one.name), "why": one.why} for one in changes[:MOST_CHANGES]]
-            data = {"warning": "ArtifactsChanged", "message": words, "artifacts": told}
-            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+    def _unless_disarmed(self, write: Callable[..., None], *arguments: Any, **options: Any) -> None:
+        """Write as long as nothing has gone wrong; what goes wrong now disarms the recording."""
+        if self.problem is None:
+            try:
+                write(*arguments, **options)
+            except (OSError, ValueError, BundleError) as error:
+                self.disarm(error)
 
     def _take_suite_bundles(self, results: Results) -> bool:
         """Take in the tests that the suite recorded itself, where pytest did not tell of them."""
@@ -294,10 +210,7 @@ class Recorder:
             return False
         if told is None:
             return False
-        self._next_lane()
-        self._shift_us = 0
-        for _, event in told.events():
-            self._tell(event, event.payload())
+        self._runners.take_suite(told)
         self.remarks += [f"{FOLDER}: {problem}" for problem in told.problems[:MOST_REMARKS]]
         return True
 
@@ -318,17 +231,17 @@ class Recorder:
 
     def _finish(self, ending: Ending, *, is_one_test: bool) -> Recorded:
         self._output.flush()
-        names = self._mask_names() if self.request.redact else 0
-        self._look_at_artifacts()
         recording = Recording(
             self.live.manifest, {}, bundle.plain_log(self.live.log), {}, str(self.live.directory)
         )
-        self._mask_files(names)
+        left_files.settle(self.live, self._ours, self.remarks.append, redact=self.request.redact)
         results = fold(recording.events())
         if self._take_suite_bundles(results):
             results = fold(recording.events())
         if is_one_test and ending.started and not results.sessions:
-            self._tell_command(ending)
+            from bundler import command_as_test
+
+            command_as_test.tell(self.live, ending)
             results = fold(recording.events())
         if self._timed_out and self._close_timed_out(results):
             results = fold(recording.events())
@@ -342,66 +255,6 @@ class Recorder:
         _add_test_environment(self.live.directory / bundle.ENVIRONMENT, results)
         manifest = self.live.finish(status, _now(), results)
         return Recorded(self.store, self.live.directory, manifest, results)
-
-    def _mask_names(self) -> int:
-        """Mask the names of what the tests left, before they are made safe in another way."""
-        try:
-            return mask_names(self.live.directory, self.live.masker, self._ours)
-        except OSError:
-            self._look_at_artifacts()  # a tree that is too deep for any path has to go first
-            return mask_names(self.live.directory, self.live.masker, self._ours)
-
-    def _mask_files(self, names: int) -> None:
-        """Mask what the tests left; where something packed holds a secret, say so."""
-        if not self.request.redact:
-            return
-        live, ours = self.live, self._ours
-        if not names and next(files_below(live.directory, ours), None) is None:
-            return
-        from bundler.scanning import is_packed, scan
-
-        counts = mask_files(live.directory, live.masker, ours)
-        counts += Counter(name=names)
-        left = []
-        for path in files_below(live.directory, ours):
-            name = path.relative_to(live.directory).as_posix()
-            try:
-                if not is_packed(path) or not next(scan(path, live.masker), None):
-                    continue
-                left.append(name)
-                self._warn(
-                    "SecretLeft", f"{name} is packed and holds a secret, which is not masked"
-                )
-            except UnreadableRecording as error:  # the gate refuses what the tests are free to make
-                self._warn("NotSearched", f"{name} is not searched for secrets: {error}")
-        redaction = Redaction(masked_in_files=dict(sorted(counts.items())), left=left)
-        live.manifest = msgspec.structs.replace(live.manifest, redaction=redaction)
-
-    def _warn(self, kind: str, words: str) -> None:
-        words = self.live.masker.text(words)
-        data = {"warning": kind, "message": words}
-        self.live.append("Warning", category="log", level="WARN", message=words, data=data)
-
-    def _tell_command(self, ending: Ending) -> None:
-        """The command as a test: its id is its words, its output the run's."""
-        session, name = {"session": COMMAND_SESSION}, command_test(self.live.manifest.command.argv)
-        now_us = (time.monotonic_ns() - self.live.started_ns) // 1000
-        outcome, why = _outcome(ending)
-        began = {**session, "runner": COMMAND_RUNNER}
-        told: list[tuple[str, str | None, int, dict[str, Any]]] = [
-            ("SessionStarted", None, 0, began),
-            ("TestStarted", name, 0, {**session, "attempt": 1}),
-        ]
-        if outcome is not None:
-            failures = [{"phase": "call", "message": why}] if why else []
-            ended = {"outcome": outcome, "call_us": now_us, "failures": failures}
-            told.append(("TestFinished", name, now_us, {**session, "attempt": 1, **ended}))
-        told.append(("SessionFinished", None, now_us, {**session, "exit_status": ending.exit_code}))
-        for event, test_id, ts_us, data in told:
-            category = "test" if test_id else "run"
-            self.live.append(
-                event, category=category, message="", test_id=test_id, ts_us=ts_us, data=data
-            )
 
     def _status(self, ending: Ending) -> RunStatus | None:
         """How the runner says that the run ended, unless it ended otherwise."""
@@ -419,8 +272,7 @@ class Recorder:
             return False  # the log has everything, and is sealed all the same
         if left_out:
             words = f"{left_out} more tests did not pass and have no bundle of their own"
-            data = {"warning": "TestBundlesLeftOut", "message": words}
-            self.live.append("Warning", category="log", level="WARN", message=words, data=data)
+            self.live.warn("TestBundlesLeftOut", words)
         return left_out > 0
 
     def _close_timed_out(self, results: Results) -> bool:
@@ -464,21 +316,6 @@ class Recorder:
             self.disarm(error)
 
 
-def command_test(argv: Sequence[str]) -> str:
-    """Return the id of a command that is one test: its words, as a shell takes them."""
-    return shlex.join(as_text(word) for word in redact_argv(list(argv)))
-
-
-def _outcome(ending: Ending) -> tuple[str | None, str]:
-    """How the command ended as a test, and why; None where it was stopped before its end."""
-    if ending.signal is not None:
-        name = signal_name(ending.signal)
-        return (None, "") if ending.forwarded else ("crashed", f"killed by {name}")
-    if ending.exit_code == 0:
-        return "passed", ""
-    return "failed", f"exit code {ending.exit_code}"
-
-
 def begin(
     request: Request, store: Store, env: Mapping[str, str], documents: Mapping[str, bytes]
 ) -> Recorder:
@@ -513,118 +350,9 @@ def begin(
     directory = store.new_run(run_id)
     for name, content in documents.items():
         atomic.write(directory / name, content)
-    live = bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
+    live = live_bundle.begin(directory, manifest, started_ns=time.monotonic_ns(), masker=masker)
     (directory / FOLDER).mkdir(exist_ok=True)
     return Recorder(request, store, live, env, documents)
-
-
-def probe_settings(recorder: Recorder, probe_path: Path) -> str:
-    """Return the value of BUNDLE_PROBE: what the probe in the test process needs to know."""
-    live = recorder.live
-    selection = live.directory / SELECTION
-    return json.dumps(
-        {
-            "v": 1,
-            "run_id": live.manifest.run_id,
-            "directory": str(live.directory),
-            "log": str(live.log),
-            "t0_ns": live.started_ns,
-            "seed_hex": live.manifest.seed_hex,
-            "path": str(probe_path),
-            "output_limit": recorder.request.output_limit,
-            "selection": str(selection) if selection.exists() else None,
-            "impose": live.manifest.seed_imposed,
-            "watch_entropy": recorder.request.watch_entropy,
-            "redact": recorder.request.redact,
-        }
-    )
-
-
-def as_text(word: str) -> str:
-    """Return a word of the system as text: bytes that are not UTF-8 are shown as escapes."""
-    return word.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-class _BoundedOutput:
-    """What the command prints, as RunOutput events: the head as it comes, a tail kept for the end.
-
-    It is masked before it is cut; what may be the beginning of a secret waits for what follows. A
-    test runner prints a character a test, so what comes within a moment is one event.
-    """
-
-    def __init__(self, live: bundle.LiveBundle) -> None:
-        self._live = live
-        self._pending = bytearray()
-        self._stream = ""
-        self._since = 0.0
-        self._written = 0
-        self._tail: list[tuple[str, bytes]] = []
-        self._tail_bytes = 0
-        self._omitted = 0
-        self._masked: dict[str, Stream] = {}
-
-    def take(self, stream: str, chunk: bytes) -> None:
-        now = time.monotonic()
-        if stream != self._stream:
-            self._pass_on()
-            self._stream = stream
-        if not self._pending:
-            self._since = now
-        self._pending += chunk
-        if len(self._pending) >= CHUNK or now - self._since > MOMENT_S:
-            self._pass_on()
-
-    def rest(self) -> None:
-        """Write what is pending: nothing more may come for a while."""
-        if self._pending and time.monotonic() - self._since > MOMENT_S:
-            self._pass_on()
-
-    def flush(self) -> None:
-        """Write what is pending and the tail that was kept back, the cut counted on its start."""
-        self._pass_on()
-        for stream, masked in self._masked.items():
-            self._bound(stream, masked.flush())
-        omitted, self._omitted = self._omitted, 0
-        for stream, piece in self._tail:
-            self._append(stream, piece, omitted)
-            omitted = 0
-        self._tail = []
-
-    def _pass_on(self) -> None:
-        pending, self._pending = bytes(self._pending), bytearray()
-        if pending:
-            stream = self._masked.setdefault(self._stream, self._live.masker.stream())
-            self._bound(self._stream, stream.feed(pending))
-
-    def _bound(self, stream: str, content: bytes) -> None:
-        for begin in range(0, len(content), CHUNK):
-            piece = content[begin : begin + CHUNK]
-            if self._written + len(piece) <= RUN_OUTPUT_LIMIT and not self._tail:
-                self._written += len(piece)
-                self._append(stream, piece, 0)
-            else:
-                self._keep(stream, piece)
-
-    def _keep(self, stream: str, piece: bytes) -> None:
-        self._tail.append((stream, piece))
-        self._tail_bytes += len(piece)
-        while self._tail_bytes - len(self._tail[0][1]) > RUN_OUTPUT_TAIL:
-            dropped = self._tail.pop(0)[1]
-            self._tail_bytes -= len(dropped)
-            self._omitted += len(dropped)
-
-    def _append(self, stream: str, piece: bytes, omitted: int) -> None:
-        data: dict[str, object] = {"stream": stream, **text_fields(piece)}
-        if omitted:
-            data["omitted_bytes"] = omitted
-        self._live.append("RunOutput", category="output", message="", data=data, masked=True)
-
-
-def _changed(changes: Sequence[dropped_files.Change]) -> str:
-    more = len(changes) - MOST_REMARKS
-    count = "1 file" if len(changes) == 1 else f"{len(changes)} files"
-    shown = "; ".join(map(str, changes[:MOST_REMARKS])) + (f"; {more} more" if more > 0 else "")
-    return f"{count} that the tests left had to be renamed or removed: {shown}"
 
 
 def _remove_if_empty(folder: Path) -> None:
@@ -653,38 +381,3 @@ def _add_test_environment(path: Path, results: Results) -> None:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-SEED_VARIABLES = ("TEST_RANDOM_SEED", "PROPTEST_RNG_SEED", "MADSIM_TEST_SEED", "ASUPERSYNC_SEED")
-"""What other runners take their seed from; set only where a seed is imposed."""
-
-
-def child_variables(
-    recorder: Recorder, env: Mapping[str, str], *, fix_hash: bool
-) -> dict[str, str]:
-    """Return what a child process is given beside its environment."""
-    manifest = recorder.live.manifest
-    fixes = fix_hash and "PYTHONHASHSEED" not in env
-    hashing = {"PYTHONHASHSEED": str(hash_seed(manifest.seed))} if fixes else {}
-    imposed = {name: str(manifest.seed) for name in SEED_VARIABLES if name not in env}
-    unmasked = {} if recorder.request.redact else {UNMASKED: "1"}
-    return {
-        **unmasked,
-        "BUNDLE_RUN_ID": manifest.run_id,
-        "BUNDLE_RUN_SEED": manifest.seed_hex,
-        **hashing,
-        **(imposed if manifest.seed_imposed else {}),
-        **artifact_variables(recorder, env),
-    }
-
-
-def artifact_variables(recorder: Recorder, env: Mapping[str, str]) -> dict[str, str]:
-    """Return where a suite finds the place for its artifacts: in the bundle of this run.
-
-    What a user set stays; what a recording around this one set does not.
-    """
-    around = env.get("BUNDLE_RUN_ID")
-    place = str((recorder.live.directory / FOLDER).absolute())
-    theirs = {name for name in BASE_VARIABLES if env.get(name, "").strip()}
-    ours = {name for name in theirs if around and around in env[name]}
-    return {name: place for name in BASE_VARIABLES if name not in theirs - ours}

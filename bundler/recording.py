@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from bundler.eventlog import EventLog
 from bundler.events import Event, decode_line, text_bytes
+from bundler.holding import Holding
 from bundler.limits import in_force, over
 from bundler.manifest import RunManifest
 from bundler.results import Results, fold
@@ -82,8 +83,15 @@ class Recording:
 
     @cached_property
     def results(self) -> Results:
-        """The fold of the events, computed once."""
-        return fold(self.events())
+        """The fold of the events, computed once.
+
+        Raises HostileRecording where they would take much more than so few bytes may.
+        """
+        return fold(self.events(), self.holding())
+
+    def holding(self) -> Holding:
+        """Return the account of what its results may take."""
+        return Holding(self.log.packed, f"{self.where}: the results")
 
     def event_at(self, offset: int) -> Event:
         """Return the event that begins at an offset. Raises ValueError where none does."""
@@ -102,9 +110,13 @@ class Recording:
                 stream=str(data.get("stream", "stdout")),
                 phase=str(data.get("phase", "")),
                 content=content,
-                omitted_bytes=int(data.get("omitted_bytes", 0)),
+                omitted_bytes=_count(data.get("omitted_bytes")),
                 ts_us=event.ts_us,
             )
+
+
+def _count(value: object) -> int:
+    return value if type(value) is int and 0 < value < 1 << 64 else 0
 
 
 def opened(files: Mapping[str, bytes], name: str) -> IO[bytes]:

@@ -25,6 +25,7 @@ from bundler.blocks import (
     printed_lines,
     test_name,
     verdict_word,
+    why_not_captured,
 )
 from bundler.escapes import one_line
 from bundler.event_view import timeline_blocks
@@ -89,7 +90,7 @@ class _Report:
             worker_width=max(len(one_line(worker or "")) for worker in {*workers, None}),
             indent=options.indent,
         )
-        self.uncaptured = {s.id for s in results.sessions if s.info.get("capture") == "no"}
+        self.uncaptured = {one.id: why_not_captured(one) for one in results.sessions}
 
     def lines(self) -> Iterator[str]:
         recording, layout = self.recording, self.layout
@@ -183,7 +184,7 @@ class _Report:
             attempt,
             self.layout,
             style,
-            captured=test.session not in self.uncaptured,
+            uncaptured=self.uncaptured.get(test.session),
             printed=self._timeline(test, attempt, style),
         )
         first = next(blocks, None)

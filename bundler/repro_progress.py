@@ -13,7 +13,7 @@ _SEEN = {
     Seen.SAME: "the same failure",
     Seen.DIFFERENT: "another failure",
     Seen.PASSED: "no failure",
-    Seen.NOTHING: "nothing to see",
+    Seen.NOTHING: "could not be executed",
     Seen.GONE: "not there",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bundler.about import count
 from bundler.circumstances import parting_of
 from bundler.divergence import Parting, parting_lines
 from bundler.environment_difference import COSMETIC, Difference
@@ -154,7 +155,7 @@ def _sentence(conclusion: Conclusion) -> str:
         case ReproVerdict.ORDER_DEPENDENT:
             return _after_others(conclusion)
         case ReproVerdict.FAILS_DIFFERENTLY:
-            return f"it fails {where}, but not as recorded:"
+            return f"it fails {where}, but not as recorded{_how_often(conclusion)}:"
         case ReproVerdict.NOT_REPRODUCED:
             return f"no failure in {_executions(conclusion)}"
         case ReproVerdict.COULD_NOT_RUN:
@@ -164,14 +165,19 @@ def _sentence(conclusion: Conclusion) -> str:
             return sight.why if sight else "there was no time to execute it"
 
 
+def _how_often(conclusion: Conclusion) -> str:
+    """In how many executions of its rung it failed in another way, where it also passed there."""
+    seen = [s.seen for t, s in conclusion.ran if t.rung is conclusion.rung and t.counts]
+    failed = seen.count(Seen.DIFFERENT)
+    return f", in {failed} of {len(seen)} executions" if failed < len(seen) else ""
+
+
 def _executions(conclusion: Conclusion) -> str:
-    count = len(conclusion.ran)
-    return "1 execution" if count == 1 else f"{count} executions"
+    return count(len(conclusion.ran), "execution")
 
 
 def _after_others(conclusion: Conclusion) -> str:
-    count = len(conclusion.polluters)
-    tests = "1 other test" if count == 1 else f"{count} other tests"
+    tests = count(len(conclusion.polluters), "other test")
     after = [sight.seen for trial, sight in conclusion.ran if trial.before == conclusion.polluters]
     alone = [sight.seen for trial, sight in conclusion.ran if not trial.before]
     words = f"the same failure after {tests}, {after.count(Seen.SAME)} of {len(after)}"
@@ -248,9 +254,10 @@ def _environment_lines(report: Report, look: Look) -> Iterator[str]:
         yield f"  {one_line(f'{one.what}: recorded {one.recorded}, here {one.here}')}"
     rest = max(0, len(shown) - MOST_DIFFERENCES) + len(small)
     if rest and shown:
-        yield f"  and {rest} more that matter less (--json)"
+        yield f"  and {rest} more that {'matters' if rest == 1 else 'matter'} less (--json)"
     elif rest:
-        yield f"What differs from the recording matters little: {rest} in --json."
+        little = count(rest, "difference")
+        yield f"What differs from the recording matters little: {little}, listed by --json."
     taken = report.bench.kit.taken
     words = [f"{name}={value}" for name, value in taken.sets.items()]
     seed = hash_seed_of(report.bench)

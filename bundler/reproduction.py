@@ -1,7 +1,7 @@
 """Carrying a reproduction out: one execution after the other, recorded into a store of its own.
 
 Each trial of the ladder (`bundler.repro`) is one execution of the test command, started as a rerun
-is (`bundler.rerunning`: never by a stranger's own words), with the recorded run's root seed, hash
+is (`bundler.rerun_start`: never by a stranger's own words), with the recorded run's root seed, hash
 seed, time zone and locale, and a `selection.json` that names the tests. An execution sees neither
 the terminal nor the project's pytest cache, and is ended when its time is over.
 """
@@ -16,15 +16,16 @@ from typing import Any
 
 from bundler import bundle, environment, probe, recorder, unseen
 from bundler.about import environment_of
+from bundler.child_variables import SELECTION, child_variables, probe_settings
 from bundler.environment_difference import Taken
 from bundler.errors import BundleError
 from bundler.generators import random_seeds
 from bundler.manifest import encode_document
-from bundler.recorder import SELECTION, Recorded, Request
+from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
 from bundler.repro import BudgetSpent, Chance, Climb, Conclusion, Rung, Seen, Sight, Trial, ladder
 from bundler.repro_progress import progress_lines
-from bundler.rerunning import Start
+from bundler.rerun_start import Start
 from bundler.runners import pytest as pytest_runner
 from bundler.seeds import component_seed, hash_seed
 from bundler.sighting import Original, aliases, look
@@ -165,8 +166,8 @@ def _execute(
         recording = recorder.begin(request, kit.store, env, _documents(bench, original, trial))
     except (OSError, BundleError) as error:
         return None, f"it could not be recorded: {error}"
-    child = {**env, **recorder.child_variables(recording, env, fix_hash=bench.fix_hash)}
-    child = pytest_runner.environment(child, recorder.probe_settings(recording, probe.PATH))
+    child = {**env, **child_variables(recording, env, fix_hash=bench.fix_hash)}
+    child = pytest_runner.environment(child, probe_settings(recording, probe.PATH))
     recording.start_describing()
     limit_s = max(0.5, deadline_s - time.monotonic())
     argv = pytest_runner.command(request.argv, child)

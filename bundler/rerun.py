@@ -28,6 +28,7 @@ file is a test binary; a test that skips itself is what nextest calls an explici
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
@@ -160,17 +161,18 @@ def worker_sequences(results: Results, wanted: Collection[str]) -> list[tuple[st
     Each sequence is one process's history. To see what the wanted tests saw, run each of them in a
     process of its own.
     """
-    lanes: dict[tuple[str, str | None], list[tuple[bool, int, int, str]]] = {}
+    lanes: dict[tuple[str, str | None], list[tuple[float, int, str]]] = {}
     for test in results.tests:
         for attempt in test.attempts:
-            place = (attempt.order is None, attempt.order or 0, attempt.started_us, test.test_id)
+            order = math.inf if attempt.order is None else attempt.order
+            place = (order, attempt.started_us, test.test_id)
             lanes.setdefault((test.session, attempt.worker), []).append(place)
     sequences = []
     for lane in lanes.values():
         ids = [place[-1] for place in sorted(lane)]
-        last = max((index for index, one in enumerate(ids) if one in wanted), default=-1)
-        if last >= 0:
-            sequences.append(_unique(ids[: last + 1]))
+        found = [index for index, one in enumerate(ids) if one in wanted]
+        if found:
+            sequences.append(_unique(ids[: found[-1] + 1]))
     return sequences
 
 
@@ -232,9 +234,8 @@ class _Sight:
 
     def node_place(self, node: str) -> Place:
         """Return the row of a node that could not be collected before, and did not fail again."""
-        if node in self.selected:
-            return Place.PASSED
-        return Place.SKIPPED if node in self.skipped else Place.ABSENT
+        # One that skips itself stays outstanding, as one that is absent does.
+        return Place.PASSED if node in self.selected else Place.ABSENT
 
     @cached_property
     def selected(self) -> set[str]:

@@ -2,18 +2,21 @@
 
 The log is the only truth; everything here is derived from it in one pass, with memory that grows
 with the number of tests but not with their output: an attempt remembers where in the log its output
-stands, not the output itself.
+stands, not the output itself. What a stranger's log may take is counted (`bundler.holding`).
 """
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import gc
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bundler.events import RUN_EVENTS, Event
+from bundler.holding import ATTEMPT, ID, ROW, TEST, Holding
 from bundler.verdicts import BAD as BAD
 from bundler.verdicts import NOT_PASSING as NOT_PASSING
 from bundler.verdicts import RED as RED
@@ -22,6 +25,10 @@ from bundler.verdicts import Verdict as Verdict
 
 COMMAND_RUNNER = "command"
 """The runner of a session whose one test is the command itself: what the run printed is its own."""
+
+_MOST = 1 << 64
+_MOST_LOOKED_AT = 100
+"""Among so many attempts of a test one is looked for that was left open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +209,14 @@ class Results:
         return [test for test in self.tests if test.test_id == test_id]
 
 
-def fold(events: Iterable[tuple[int, Event]]) -> Results:
+def fold(events: Iterable[tuple[int, Event]], holding: Holding | None = None) -> Results:
     """Fold the events of a log, each with its offset in it, into the results of the run.
 
     An event whose data is not of the expected shape is passed over: its test then shows as
     unfinished, unless another event settles it. The log is complete if it ends with a RunFinished
-    whose count of events agrees.
+    whose count of events agrees. Raises HostileRecording where `holding` is not enough.
     """
-    folding = Folding()
+    folding = Folding(holding)
     with collector_paused():
         for offset, event in events:
             folding.take(offset, event)
@@ -234,12 +241,14 @@ def collector_paused() -> Iterator[None]:
 class Folding:
     """The fold under way: for whoever makes the events one after the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, holding: Holding | None = None) -> None:
+        self.holding = holding or Holding()
         self.results = Results()
         self.by_key: dict[TestKey, TestResult] = {}
         self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
+        self.texts: dict[str, str] = {}
 
     def take(self, offset: int, event: Event, data: dict[str, Any] | None = None) -> None:
         """Take the next event; `data` is what its payload is, where that is known."""
@@ -249,6 +258,7 @@ class Folding:
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
+            # Of those that are no test's own, what the probe observed is no result.
             if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
@@ -261,6 +271,7 @@ class Folding:
         """Return the results, those that never started last; only a RunFinished may follow."""
         for key in self.results.collected:
             if key not in self.by_key:
+                self.holding.keep(TEST)
                 self.results.tests.append(TestResult(*key))
         for test in self.results.tests:
             session = self.sessions.get(test.session)
@@ -275,13 +286,19 @@ class Folding:
             test.own_events += 1
 
     def run_started(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        self.holding.keep_data(data)
         self.results.started = data
 
     def run_finished(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        self.holding.keep_data(data)
+        _ = [_words(data, name) for name in ("status", "signal", "reason")]
+        _ = [_number(data, name) for name in ("exit_code", "duration_us")]
         self.results.finished = data
         self.results.complete = data.get("events") == self.results.events - 1
 
     def session_started(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        self.holding.keep(2 * TEST)  # whoever reads another format keeps as much of it
+        self.holding.keep_data(data)
         session = Session(str(data["session"]), info=data, started_us=event.ts_us)
         self.sessions[session.id] = session
         self.results.sessions.append(session)
@@ -292,60 +309,67 @@ class Folding:
         session.finished_us = event.ts_us
         session.exit_status = _number(data, "exit_status")
         session.reason = _words(data, "reason")
+        self.holding.keep(ROW, (session.reason,))
 
     def tests_collected(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
-        session = str(data["session"])
+        session = self._one(str(data["session"]))
         reason = str(data.get("reason", "deselected"))
-        left_out = [Deselected(session, str(one), reason) for one in data.get("deselected", ())]
-        self.results.deselected += left_out
-        for test_id in map(str, data.get("selected", ())):
+        left_out, selected = _ids(data, "deselected"), _ids(data, "selected")
+        self.holding.keep(ROW * len(left_out), left_out)
+        self.holding.keep(ID * len(selected), (session, reason, *selected))
+        self.results.deselected += [Deselected(session, one, reason) for one in left_out]
+        for test_id in map(self._one, selected):
             occurrence = self.occurrences.get((session, test_id), 0) + 1
             self.occurrences[session, test_id] = occurrence
             self.results.collected.append((session, test_id, occurrence))
 
     def collection_problem(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
         failed = event.event == "CollectionFailed"
-        self.results.collection.append(
-            CollectionProblem(
-                session=str(data["session"]),
-                node_id=event.test_id or "",
-                outcome=Verdict.ERRORED if failed else Verdict.SKIPPED,
-                failures=_failures(data),
-                reason=_words(data, "reason"),
-                file=_words(data, "file"),
-                line=_number(data, "line"),
-            )
+        problem = CollectionProblem(
+            session=str(data["session"]),
+            node_id=event.test_id or "",
+            outcome=Verdict.ERRORED if failed else Verdict.SKIPPED,
+            failures=self._failures(data),
+            reason=_words(data, "reason"),
+            file=_words(data, "file"),
+            line=_number(data, "line"),
         )
+        self.holding.keep(ROW, (problem.session, problem.node_id, problem.reason, problem.file))
+        self.results.collection.append(problem)
 
     def test_started(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
         file, line = _words(data, "file"), _number(data, "line")
         worker, order = _words(data, "worker"), _number(data, "order")
+        given = _number(data, "attempt") or 1
         test = self._test(event, data)
         test.seed = event.seed
-        test.file, test.line = file or test.file, line or test.line
+        test.file, test.line = self._one(file) if file else test.file, line or test.line
         last = test.attempts[-1].number if test.attempts else 0
-        number = max(int(data.get("attempt", 1)), last + 1)
+        self.holding.keep(ATTEMPT, (file, worker))
+        number = max(given, last + 1)
         test.attempts.append(Attempt(number, event.ts_us, worker=worker, order=order))
 
     def test_output(self, offset: int, event: Event, data: dict[str, Any]) -> None:
         self._attempt(event, data).output_offsets.append(offset)
 
     def subtest_finished(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
-        self._attempt(event, data).subtests.append(
-            Subtest(
-                name=str(data.get("name", "")),
-                outcome=Verdict(data["outcome"]),
-                duration_us=int(data.get("duration_us", 0)),
-                failures=_failures(data),
-            )
+        subtest = Subtest(
+            name=str(data.get("name", "")),
+            outcome=Verdict(data["outcome"]),
+            duration_us=_number(data, "duration_us") or 0,
+            failures=self._failures(data),
         )
+        self.holding.keep(ROW, (subtest.name,))
+        self._attempt(event, data).subtests.append(subtest)
 
     def test_finished(self, offset: int, event: Event, data: dict[str, Any]) -> None:
         outcome = Verdict(data["outcome"])
-        failures = _failures(data)
+        failures = self._failures(data)
         times = [_number(data, name) for name in ("setup_us", "call_us", "teardown_us")]
         reason, worker = _words(data, "reason"), _words(data, "worker")
         properties = tuple((str(n), str(v)) for n, v in data.get("properties", ()))
+        self.holding.keep(0, (reason, worker, *itertools.chain(*properties)))
+        self.holding.keep(ROW * len(properties))
         attempt = self._attempt(event, data)
         attempt.finished_us, attempt.finished_offset = event.ts_us, offset
         attempt.outcome, attempt.failures = outcome, failures
@@ -358,32 +382,43 @@ class Folding:
     def run_output(self, offset: int, _event: Event, _data: dict[str, Any]) -> None:
         self.results.run_output_offsets.append(offset)
 
-    def observed(self, _offset: int, _event: Event, _data: dict[str, Any]) -> None:
-        """The probe's own and no result: it is neither folded nor counted as a test's event."""
-
     def warning(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
+        self.holding.keep_data(data)
         self.results.warnings.append(data)
 
     def _test(self, event: Event, data: dict[str, Any]) -> TestResult:
         if event.test_id is None:
             raise ValueError("a test event without a test id")
-        key = (str(data["session"]), event.test_id, int(data.get("occurrence", 1)))
+        key = (str(data["session"]), event.test_id, _number(data, "occurrence") or 1)
         test = self.by_key.get(key)
         if test is None:
-            test = self.by_key[key] = TestResult(*key, seed=event.seed)
+            self.holding.keep(TEST, key)
+            test = TestResult(self._one(key[0]), self._one(key[1]), key[2], seed=event.seed)
+            self.by_key[test.session, test.test_id, test.occurrence] = test
             self.results.tests.append(test)
-            self.latest[event.test_id] = test
+            self.latest[test.test_id] = test
         return test
+
+    def _one(self, text: str) -> str:
+        """The same text, one object for all that say it: sessions, files and ids come again."""
+        return self.texts.setdefault(text, text)
+
+    def _failures(self, data: dict[str, Any]) -> tuple[Failure, ...]:
+        failures = tuple(map(_failure, data.get("failures", ())))
+        for one in failures:
+            self.holding.keep(ROW, (one.phase, one.message, one.type, one.traceback, one.file))
+        return failures
 
     def _attempt(self, event: Event, data: dict[str, Any]) -> Attempt:
         """The attempt an event speaks of, made where its start was lost."""
+        number = _number(data, "attempt")
         test = self._test(event, data)
-        number = data.get("attempt")
-        for attempt in reversed(test.attempts):
-            if attempt.number == number or (number is None and attempt.outcome is None):
-                return attempt
+        attempt = _last_open(test.attempts) if number is None else _numbered(test.attempts, number)
+        if attempt is not None:
+            return attempt
         number = test.attempts[-1].number + 1 if test.attempts else 1
         worker, order = _words(data, "worker"), _number(data, "order")
+        self.holding.keep(ATTEMPT, (worker,))
         attempt = Attempt(number, event.ts_us, worker, order)
         test.attempts.append(attempt)
         return attempt
@@ -401,25 +436,42 @@ _HANDLERS = {
     "TestOutput": Folding.test_output,
     "SubtestFinished": Folding.subtest_finished,
     "TestFinished": Folding.test_finished,
-    "GeneratorState": Folding.observed,
-    "EntropyDrawn": Folding.observed,
     "RunOutput": Folding.run_output,
     "Warning": Folding.warning,
 }
 
 
-def _failures(data: dict[str, Any]) -> tuple[Failure, ...]:
-    return tuple(
-        Failure(
-            phase=str(one.get("phase", "call")),
-            message=str(one.get("message", "")),
-            type=_words(one, "type"),
-            traceback=_words(one, "traceback"),
-            file=_words(one, "file"),
-            line=_number(one, "line"),
-        )
-        for one in data.get("failures", ())
+def _failure(data: dict[str, Any]) -> Failure:
+    return Failure(
+        phase=str(data.get("phase", "call")),
+        message=str(data.get("message", "")),
+        type=_words(data, "type"),
+        traceback=_words(data, "traceback"),
+        file=_words(data, "file"),
+        line=_number(data, "line"),
     )
+
+
+def _numbered(attempts: Sequence[Attempt], number: int) -> Attempt | None:
+    """The attempt of that number; they ascend."""
+    if attempts and attempts[-1].number == number:
+        return attempts[-1]
+    place = bisect.bisect_left(attempts, number, key=lambda attempt: attempt.number)
+    found = place < len(attempts) and attempts[place].number == number
+    return attempts[place] if found else None
+
+
+def _last_open(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The last attempt that has not finished, if it is among the last ones."""
+    last = itertools.islice(reversed(attempts), _MOST_LOOKED_AT)
+    return next((attempt for attempt in last if attempt.outcome is None), None)
+
+
+def _ids(data: dict[str, Any], name: str) -> list[str]:
+    value = data.get(name, [])
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is not a list")
+    return [str(one) for one in value]
 
 
 def _words(data: dict[str, Any], name: str) -> str | None:
@@ -431,6 +483,6 @@ def _words(data: dict[str, Any], name: str) -> str | None:
 
 def _number(data: dict[str, Any], name: str) -> int | None:
     value = data.get(name)
-    if value is not None and type(value) is not int:
-        raise ValueError(f"{name} is not an integer")
+    if value is not None and (type(value) is not int or abs(value) >= _MOST):
+        raise ValueError(f"{name} is not an integer of 64 bits")
     return value

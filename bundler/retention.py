@@ -23,7 +23,7 @@ told by the sequence in which runs were recorded. The middle one of the five new
 believed: time is taken to have gone on since then by a week at most, and not backwards. So a clock
 that is ten years ahead deletes nothing that a week would not, and neither does coming back from a
 long holiday: a project that rests keeps its runs. A run that was used later than that believed now
-counts as used when the next run after it was recorded.
+counts as used when the runs after it were recorded, the earliest of them.
 """
 
 from __future__ import annotations
@@ -113,8 +113,11 @@ def plan(runs: Sequence[Run], policy: Policy, now_us: int) -> Plan:
     if policy.keep_days is not None:
         oldest = now - policy.keep_days * DAY_US
         # A rerun that goes for another reason no longer says that what it reran is in use.
-        used = chains.spread([0 if index in reasons else use for index, use in enumerate(uses)])
-        reasons |= dict.fromkeys([one for one in free if used[one] < oldest], Reason.DAYS)
+        left = chains.spread([0 if index in reasons else use for index, use in enumerate(uses)])
+        unused = [one for one in free if left[one] < oldest]
+        # What goes for another reason was not unused for so long, unless it was before that.
+        aged = [one for one in unused if one not in reasons or used[one] < oldest]
+        reasons |= dict.fromkeys(aged, Reason.DAYS)
     return Plan(
         delete=tuple((ordered[index], reasons[index]) for index in sorted(reasons)),
         keep=tuple(run for index, run in enumerate(ordered) if index not in reasons),

@@ -12,11 +12,14 @@ A test's seed is the scenario seed of its test id; every attempt of the test has
 
 from __future__ import annotations
 
+import re
+
 from bundler.errors import UsageError
 
 OFFSET = 0xCBF29CE484222325
 PRIME = 0x100000001B3
 MASK = 0xFFFFFFFFFFFFFFFF
+_HEX = re.compile(r"[0-9a-f]{16}")
 
 
 def fnv1a(data: bytes, start: int = OFFSET) -> int:
@@ -64,6 +67,14 @@ def random_seed() -> int:
 def show_seed(seed: int) -> str:
     """Return the 16 hex digits by which people see a seed."""
     return f"{seed:016x}"
+
+
+def exact_seed(seed: object, seed_hex: object) -> object:
+    """Return a seed as the hex beside it says it, where a program rounded it to a double."""
+    if type(seed) is not int or not isinstance(seed_hex, str) or not _HEX.fullmatch(seed_hex):
+        return seed
+    exact = int(seed_hex, 16)
+    return exact if seed < 1 << 65 and float(seed) == float(exact) else seed
 
 
 def parse_seed(text: str) -> int:

@@ -7,10 +7,11 @@ A test that took its process with it has no failure of its own; that it died is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
-from bundler.fingerprint import fingerprint
+from bundler.fingerprint import fingerprint, normalised
 from bundler.manifest import RunStatus
 from bundler.repro import Seen, Target
 from bundler.rerun import pytest_file, worker_sequences
@@ -38,12 +39,17 @@ _ENDED_EARLY = {
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A recorded failure that is to be seen again: where it stood, and by what it is known."""
+    """A recorded failure that is to be seen again: where it stood, and by what it is known.
+
+    `untold` are the fields of a failure that the recording leaves out, as a JUnit report does.
+    """
 
     target: Target
     fingerprints: frozenset[str]
     words: str
     text: str
+    message: str = ""
+    untold: frozenset[str] = frozenset()
     file: str | None = None
     attempt: int | None = None
     worker: str | None = None
@@ -76,10 +82,10 @@ def look(results: Results, status: RunStatus, original: Original) -> tuple[Seen,
         return _why_not_executed(results, status, target.test_id)
     bad = [attempt for attempt in attempts if _is_bad(attempt)]
     for attempt in bad:
-        if original.fingerprints & fingerprints(attempt):
+        if original.fingerprints & fingerprints(attempt, original.untold):
             return Seen.SAME, words_of(attempt)
     if bad:
-        return Seen.DIFFERENT, words_of(bad[-1])
+        return Seen.DIFFERENT, _different_words(original, words_of(bad[-1]), failures_of(bad[-1]))
     if all(attempt.outcome is Verdict.SKIPPED for attempt in attempts):
         return Seen.NOTHING, f"it was skipped: {attempts[-1].reason or 'no reason given'}"
     return Seen.PASSED, f"it {(attempts[-1].outcome or Verdict.PASSED).value}"
@@ -94,17 +100,19 @@ def aliases(test_id: str) -> tuple[str, ...]:
     return (test_id, grouped[1]) if grouped else (test_id,)
 
 
-def fingerprints(attempt: Attempt) -> frozenset[str]:
+def fingerprints(attempt: Attempt, untold: Collection[str] = ()) -> frozenset[str]:
     """Return what an attempt that went wrong is known by; one for each of its failures."""
     if attempt.outcome in (None, Verdict.CRASHED):
         return frozenset({DIED})
-    found = {known_by(failure) for failure in failures_of(attempt)}
+    found = {_known_by(failure, untold) for failure in failures_of(attempt)}
     return frozenset(found or {str(attempt.outcome)})
 
 
-def known_by(failure: Failure) -> str:
-    """Return what a failure is known by: its phase and its fingerprint."""
-    return f"{failure.phase} {fingerprint(failure.type, failure.file, failure.message)}"
+def _known_by(failure: Failure, untold: Collection[str] = ()) -> str:
+    """Return what a failure is known by: its phase and its fingerprint, without what is untold."""
+    kind = None if "type" in untold else failure.type
+    file = None if "file" in untold else failure.file
+    return f"{failure.phase} {fingerprint(kind, file, failure.message)}"
 
 
 def failures_of(attempt: Attempt) -> list[Failure]:
@@ -120,15 +128,29 @@ def words_of(attempt: Attempt) -> str:
     failures = failures_of(attempt)
     if not failures:
         return attempt.reason or str(attempt.outcome)
-    return failure_words(failures[0])
+    return _failure_words(failures[0])
 
 
-def failure_words(failure: Failure) -> str:
+def _failure_words(failure: Failure) -> str:
     """Return a failure in a line: where, and what."""
     place = f"{failure.file}:{failure.line}: " if failure.file and failure.line else ""
     phase = "" if failure.phase in ("call", "collect") else f"in {failure.phase}: "
     first = failure.message.strip().split("\n")[0]
     return f"{phase}{place}{first}"
+
+
+def _different_words(original: Original, words: str, failures: Sequence[Failure]) -> str:
+    """Return another failure in a line; one that begins as the recorded one, with what parts them.
+
+    Both lines alone would say that it is the same.
+    """
+    if words != original.words or not failures:
+        return words
+    lines = (message.strip().split("\n") for message in (original.message, failures[0].message))
+    for recorded, here in zip_longest(*lines, fillvalue="nothing"):
+        if normalised(recorded) != normalised(here):
+            return f"{words}: {here.strip()}, in place of {recorded.strip()}"
+    return words
 
 
 def _is_bad(attempt: Attempt) -> bool:
@@ -142,6 +164,7 @@ def _failing_attempt(test: TestResult) -> Attempt | None:
 def _original(results: Results, test: TestResult) -> Original:
     attempt = _failing_attempt(test)
     assert attempt is not None, f"{test.test_id} has not failed"
+    failures = failures_of(attempt)
     before = _before(results, test.test_id)
     file = pytest_file(test.test_id)
     target = Target(
@@ -155,11 +178,18 @@ def _original(results: Results, test: TestResult) -> Original:
         target=target,
         fingerprints=fingerprints(attempt),
         words=words_of(attempt),
-        text="\n".join(_texts(failures_of(attempt), attempt)),
+        text="\n".join(_texts(failures, attempt)),
+        message=failures[0].message if failures else "",
+        untold=_untold(failures),
         file=test.file or file,
         attempt=attempt.number,
         worker=attempt.worker,
     )
+
+
+def _untold(failures: Sequence[Failure]) -> frozenset[str]:
+    fields = ("type", "file") if failures else ()
+    return frozenset(name for name in fields if not any(getattr(f, name) for f in failures))
 
 
 def _texts(failures: Iterable[Failure], attempt: Attempt) -> Iterator[str]:
@@ -181,9 +211,10 @@ def _uncollected(results: Results, wanted: set[str] | None) -> list[Original]:
     return [
         Original(
             target=Target(problem.node_id, collection=True),
-            fingerprints=frozenset(map(known_by, problem.failures)),
-            words=failure_words(problem.failures[0]) if problem.failures else "not collected",
+            fingerprints=frozenset(map(_known_by, problem.failures)),
+            words=_failure_words(problem.failures[0]) if problem.failures else "not collected",
             text="\n".join(f"{f.type}: {f.message}\n{f.traceback or ''}" for f in problem.failures),
+            message=problem.failures[0].message if problem.failures else "",
             file=problem.file or problem.node_id,
         )
         for problem in results.collection
@@ -198,10 +229,10 @@ def _look_at_node(results: Results, status: RunStatus, original: Original) -> tu
         failure for problem in broken if problem.node_id == node for failure in problem.failures
     ]
     for failure in found:
-        if known_by(failure) in original.fingerprints:
-            return Seen.SAME, failure_words(failure)
+        if _known_by(failure) in original.fingerprints:
+            return Seen.SAME, _failure_words(failure)
     if found:
-        return Seen.DIFFERENT, failure_words(found[0])
+        return Seen.DIFFERENT, _different_words(original, _failure_words(found[0]), found)
     if not results.sessions or status.state in (Status.USAGE_ERROR, Status.INTERNAL_ERROR):
         return Seen.NOTHING, _early(status)
     collected = [key[1] for key in results.collected] + [d.test_id for d in results.deselected]
@@ -214,7 +245,7 @@ def _why_not_executed(results: Results, status: RunStatus, test_id: str) -> tupl
     file = pytest_file(test_id)
     for problem in results.collection:
         if problem.outcome is Verdict.ERRORED and file.startswith(problem.node_id or file):
-            why = failure_words(problem.failures[0]) if problem.failures else "no reason given"
+            why = _failure_words(problem.failures[0]) if problem.failures else "no reason given"
             return Seen.NOTHING, f"{problem.node_id or 'its file'} could not be collected: {why}"
     if not results.sessions or Status(status.state) in _ENDED_EARLY:
         return Seen.NOTHING, _early(status)

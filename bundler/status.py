@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal as signals
 from dataclasses import dataclass
+from typing import Any
+
+from msgspec import to_builtins
 
 from bundler.manifest import RunStatus
 from bundler.results import RED, Results, Session, Status, Verdict
@@ -117,6 +120,16 @@ def infer(results: Results) -> RunStatus:
     if red or broken or any(session.exit_status not in (None, 0) for session in sessions):
         return RunStatus(Status.FAILED)
     return RunStatus(Status.PASSED if results.tests else Status.NO_TESTS)
+
+
+def run_finished(
+    status: RunStatus, duration_us: int, results: Results
+) -> tuple[str, dict[str, Any]]:
+    """Return the message and the data of the RunFinished that ends a log of these results."""
+    ending = {name: value for name, value in to_builtins(status).items() if name != "state"}
+    facts = {"duration_us": duration_us, "counts": results.counts, "events": results.events}
+    message = f"{status.state} after {duration_us / 1e6:.2f} s"
+    return message, {"status": status.state, **ending, **facts}
 
 
 def signal_name(number: int | None) -> str | None:

@@ -124,7 +124,7 @@ class Store:
         """
         import tempfile
 
-        from bundler import atomic, bundle
+        from bundler import adoption, atomic
 
         run_id = recording.manifest.run_id
         if not places.RUN_ID.fullmatch(run_id):
@@ -136,7 +136,7 @@ class Store:
         with tempfile.TemporaryDirectory(dir=self.directory, prefix="adding-") as temporary:
             incoming = Path(temporary) / "run"
             incoming.mkdir()
-            bundle.adopt(incoming, recording, source)
+            adoption.adopt(incoming, recording, source)
             path = self._next(run_id)
             incoming.rename(path)
         atomic.sync_directory(self.directory)
@@ -178,13 +178,6 @@ class Store:
         return [(folder / name, sequence, run_id) for name, sequence, run_id in found]
 
 
-def new_run_id() -> str:
-    """Return a fresh run id, a random UUID."""
-    import uuid
-
-    return str(uuid.uuid4())
-
-
 def open_store(env: Mapping[str, str] = os.environ, start: Path | None = None) -> Store:
     """Return the store that is configured, for the project that `start` lies in."""
     project = project_of(start or current_directory())
@@ -224,16 +217,25 @@ def open_recording(name: str = "latest", *, store: Store | None = None) -> Recor
     from bundler import bundle
 
     if name == "-":
-        return open_stream(sys.stdin.buffer, where="standard input")
+        return _open_stream(sys.stdin.buffer, where="standard input")
     if is_path(name):
         return open_path(Path(name))
-    return bundle.read((store or open_store()).find(name).path)
+    try:
+        return bundle.read((store or open_store()).find(name).path)
+    except RunNotFound:
+        if not _lies_here(name):
+            raise
+    return open_path(Path(name))
 
 
 def directory_of(name: str, *, store: Store | None = None) -> Path:
     """Return where the run of that name lies: a directory or a file. Raises RunNotFound."""
     if not is_path(name):
-        return (store or open_store()).find(name).path
+        try:
+            return (store or open_store()).find(name).path
+        except RunNotFound:
+            if not _lies_here(name):
+                raise
     path = Path(name)
     _must_exist(path)
     return path
@@ -248,6 +250,11 @@ def open_path(path: Path) -> Recording:
         return opening.read_path(path)
     except OSError as error:
         raise NotARecording(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _lies_here(name: str) -> bool:
+    """Whether a word that names no run is the name of a file or directory here."""
+    return name != "latest" and os.path.lexists(name)
 
 
 def _must_exist(path: Path) -> None:
@@ -269,7 +276,7 @@ def _why(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def open_stream(stream: IO[bytes], *, where: str) -> Recording:
+def _open_stream(stream: IO[bytes], *, where: str) -> Recording:
     """Open what comes through a pipe, of whatever format."""
     from bundler import opening
 

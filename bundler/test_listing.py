@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -62,16 +63,24 @@ def _said(recording: Recording, problems: list[str]) -> dict[tuple[str, str, int
 
 
 def _lines(rows: list[tuple[TestResult, Said]], look: Look) -> Iterator[str]:
-    words = [_words(said) for _, said in rows]
+    words = _told_columns([_words(said) for _, said in rows])
     widths = [max(map(len, column), default=0) for column in zip(*words, strict=True)]
     for (test, _), cells in zip(rows, words, strict=True):
         word, style = verdict_word(test)
         seed = show_seed(test.seed) if test.seed is not None else "-" * 16
-        facts = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        yield f"{look.paint(style, f'{word:>12}')} {seed}  {facts}  {test_name(look, test)}"
+        facts = "".join(f"{cell:>{width}}  " for cell, width in zip(cells, widths, strict=True))
+        yield f"{look.paint(style, f'{word:>12}')} {seed}  {facts}{test_name(look, test)}"
 
 
-def _words(said: Said) -> tuple[str, str, str]:
+def _told_columns(words: list[tuple[str, ...]]) -> list[list[str]]:
+    """Leave out the columns in which no test of the run has anything."""
+    told = [
+        any(not cell.startswith("0 ") for cell in column) for column in zip(*words, strict=True)
+    ]
+    return [list(itertools.compress(cells, told)) for cells in words]
+
+
+def _words(said: Said) -> tuple[str, ...]:
     assertions = count(said.assertions, "assertion")
     if said.failed_assertions:
         assertions = f"{said.failed_assertions:,} of {assertions} failed"

@@ -26,6 +26,7 @@ first bytes of a file are of it; `read(source, where=…)`. One that reads archi
 from __future__ import annotations
 
 import hashlib
+import io
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import IO, Any, NamedTuple
@@ -37,12 +38,13 @@ from bundler.errors import HostileRecording
 from bundler.event_lines import MAX_MESSAGE, MAX_TEST_ID, chunks, line_of, pieces
 from bundler.eventlog import PlainLog
 from bundler.events import VERSION, Event, decode_line
+from bundler.holding import Holding, packed_size
 from bundler.manifest import Command, Format, Log, Parent, RunManifest, RunStatus, to_document
 from bundler.recording import Recording
 from bundler.results import Failure, Folding, Verdict
 from bundler.seeds import show_seed
 from bundler.spool import Spool
-from bundler.status import infer
+from bundler.status import infer, run_finished
 from bundler.times import UNKNOWN_TIME
 
 RUN_IDS = uuid.UUID("6d1f0d0e-3f5c-5c1b-9a55-4f6b6f0c2b7d")
@@ -90,14 +92,14 @@ class Translation:
     ) -> None:
         self.where = where
         self.runner = runner
-        self.run_id = run_id or str(uuid.uuid5(RUN_IDS, digest_of(source)))
+        self.run_id = run_id or str(uuid.uuid5(RUN_IDS, _digest_of(source)))
         self.source: dict[str, Any] = {"format": format}
         self.problems: list[str] = []
         self.clock_us = 0
         self._files = files
         self._tell = tell
         self._log = Spool(where)
-        self._folding = Folding()
+        self._folding = Folding(_holding(source, where))
         self._sessions = 0
         self._started: dict[str, Any] = {}
         self._seed: int | None = None
@@ -347,15 +349,8 @@ class Translation:
             status = infer(results) if status is None else status(infer(results))
         duration_us = results.last_ts_us if duration_us is None else duration_us
         if not cut:
-            finished = {
-                **{k: v for k, v in msgspec.to_builtins(status).items() if k != "state"},
-                "status": status.state,
-                "duration_us": duration_us,
-                "counts": results.counts,
-                "events": results.events,
-            }
-            message = f"{status.state} after {duration_us / 1e6:.2f} s"
-            self._write("RunFinished", "run", message, finished, seed=seed)
+            message, data = run_finished(status, duration_us, results)
+            self._write("RunFinished", "run", message, data, seed=seed)
         manifest = msgspec.structs.replace(
             self._manifest(seed or 0),
             status=status,
@@ -447,7 +442,7 @@ class Translation:
             self._folding.take(self._log.append(line), event, data)
 
 
-def digest_of(source: IO[bytes] | Members) -> str:
+def _digest_of(source: IO[bytes] | Members) -> str:
     """Return the SHA-256 of a foreign recording in hex: of a file, or of names and contents."""
     digest = hashlib.sha256()
     if not isinstance(source, Members):
@@ -462,6 +457,16 @@ def digest_of(source: IO[bytes] | Members) -> str:
             while chunk := member.read(_CHUNK):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def _holding(source: IO[bytes] | Members, where: str) -> Holding:
+    """What may be kept of a file of that size; of a run that is going on there is none yet."""
+    if isinstance(source, Members):
+        size = sum(map(source.size, source))
+    else:
+        size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+    return Holding(packed_size(size) if size else None, f"{where}: the results")
 
 
 def _failure(failure: Failure) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class Line:
     @property
     def name(self) -> str:
         """The digits of the run id that are shown."""
-        return show_id(self.row.run_id, self.shown)
+        return _show_id(self.row.run_id, self.shown)
 
 
 def draw(rows: Sequence[Row], *, ascii_only: bool = False) -> list[Line]:
@@ -156,7 +156,7 @@ def text_lines(
     return [*drawn, "", f"{len(lines)} {'run' if len(lines) == 1 else 'runs'}, {show_size(size)}"]
 
 
-def show_id(run_id: str, length: int = SHORT) -> str:
+def _show_id(run_id: str, length: int = SHORT) -> str:
     """Return the first digits of a run id, or a `?` where it cannot be one."""
     return run_id[:length] if _LOOKS_LIKE_AN_ID(run_id) else "?"
 
@@ -204,6 +204,8 @@ _WORST_FIRST = [
     for verdict in (*_BAD_FIRST, *(one for one in Verdict if one not in _BAD_FIRST))
 ]
 
+_RED = tuple(verdict.value for verdict in _BAD_FIRST if verdict is not Verdict.FLAKY)
+
 _RIGHT = frozenset({2, 3})
 """The columns of numbers."""
 
@@ -236,7 +238,7 @@ class _Forest:
         if parent is None or self.parents[index] is not None:
             return ""
         why = "in a circle" if index in self.circles else "not here"
-        return f"(rerun of {show_id(parent)}, {why})"
+        return f"(rerun of {_show_id(parent)}, {why})"
 
     def _break_circles(self) -> set[int]:
         """Take its parent from the oldest run of every circle; return those runs."""
@@ -282,6 +284,7 @@ def _aligned(column: Sequence[str], *, right: bool) -> list[str]:
 def _cells(line: Line, clock: Clock, with_seeds: bool) -> list[str]:
     row = line.row
     counts = show_counts(row.counts) if row.counts else ""
+    latest = "*latest" if line.latest else ""
     seed = [] if not with_seeds else [""] if row.seed is None else [show_seed(row.seed)]
     return [
         line.graph + line.name,
@@ -290,7 +293,7 @@ def _cells(line: Line, clock: Clock, with_seeds: bool) -> list[str]:
         "" if row.size_bytes is None else show_size(row.size_bytes),
         *seed,
         _show_status(row),
-        "  ".join(word for word in (counts, line.note, "*latest" if line.latest else "") if word),
+        "  ".join(word for word in (counts, _yet(row), line.note, latest) if word),
     ]
 
 
@@ -298,6 +301,13 @@ def _show_status(row: Row) -> str:
     if row.live:
         return "recording"
     return row.status.replace("_", " ") if row.status in _KNOWN_STATUSES else "unknown"
+
+
+def _yet(row: Row) -> str:
+    """What a failed run has to say of its tests where none of them failed."""
+    if row.status != Status.FAILED or not row.counts or any(map(row.counts.get, _RED)):
+        return ""
+    return "(no test of these failed)"
 
 
 def _show_time(created_us: int, clock: Clock) -> str:

@@ -6,6 +6,7 @@ itself has lost stays lost, and is named.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,14 +15,14 @@ from typing import Any
 
 import msgspec
 
-from bundler import atomic, bundle, test_bundles
+from bundler import atomic, bundle, sealing, test_bundles
 from bundler.documents import load_document
 from bundler.errors import UnreadableRecording
 from bundler.events import Event
 from bundler.manifest import RunManifest
 from bundler.recording import Recording, opened
-from bundler.results import Status
-from bundler.schema import event_validator, validator
+from bundler.results import Folding, Status, collector_paused
+from bundler.schema import event_fits, event_validator, fits, validator
 
 DOCUMENTS = {
     bundle.MANIFEST: "manifest.v1",
@@ -45,7 +46,7 @@ def verify(recording: Recording) -> list[Finding]:
     """Return everything that is wrong with a run bundle; nothing is wrong with an empty list.
 
     A live run, and one whose recorder vanished, is not wrong for being unsealed or unfinished.
-    Raises HostileRecording where the log is over a limit, before any event is looked at closely.
+    The log is read once. Raises HostileRecording where it is over a limit.
     """
     findings = [Finding("bundle", problem) for problem in recording.problems]
     findings += _members(recording)
@@ -96,13 +97,18 @@ def _documents(recording: Recording) -> Iterator[Finding]:
         except UnreadableRecording as error:
             yield Finding(name, error.message, derived=_is_derived(name))
             continue
-        for number, misfit in enumerate(validator(schema).iter_errors(document)):
-            if number < MOST_FINDINGS_OF_A_KIND:
-                where = misfit.json_path
-                problem = f"does not fit {schema}: {where}: {misfit.message[:200]}"
-                yield Finding(name, problem, derived=_is_derived(name))
+        for problem in _misfits(document, schema):
+            yield Finding(name, problem, derived=_is_derived(name))
         if name in repros:
             yield from _contract(document, name)
+
+
+def _misfits(document: dict[str, Any], schema: str) -> Iterator[str]:
+    if fits(schema)(document):
+        return
+    misfits = validator(schema).iter_errors(document)
+    for misfit in itertools.islice(misfits, MOST_FINDINGS_OF_A_KIND):
+        yield f"does not fit {schema}: {misfit.json_path}: {misfit.message[:200]}"
 
 
 def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
@@ -116,34 +122,43 @@ def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
 
 
 def _log(recording: Recording) -> Iterator[Finding]:
-    complete, misfits = recording.results.complete, 0
-    for offset, event in recording.events():
-        problem = _misfit(event)
-        if problem is not None:
-            misfits += 1
-            if misfits <= MOST_FINDINGS_OF_A_KIND:
-                where = f"byte {offset}: {event.event}"
-                yield Finding("events", f"{where} does not fit: {problem[:200]}")
+    misfits = _folded(recording)
+    yield from misfits
     for damaged in recording.damaged_lines[:MOST_FINDINGS_OF_A_KIND]:
         yield Finding("events", f"byte {damaged.offset}: a line that is {damaged.why}")
     ended = recording.manifest.status.state not in (Status.RUNNING, Status.INTERRUPTED)
-    if ended and not complete:
+    if ended and not recording.results.complete:
         yield Finding("events", "the log does not end as a complete run does: events are lost")
 
 
-def _misfit(event: Event) -> str | None:
-    """Return why an event does not fit the schema of its name, None where it does."""
+def _folded(recording: Recording) -> list[Finding]:
+    """Hold every event to its schema, and fold it into the results on the way."""
+    folding = Folding(recording.holding())
+    misfits: list[Finding] = []
+    with collector_paused():
+        for offset, event in recording.events():
+            enough = len(misfits) == MOST_FINDINGS_OF_A_KIND  # why costs more than whether
+            data, problem = (None, None) if enough else _held(event)
+            folding.take(offset, event, data)
+            if problem is not None:
+                where = f"byte {offset}: {event.event}"
+                misfits.append(Finding("events", f"{where} does not fit: {problem[:200]}"))
+        recording.results = folding.end()
+    return misfits
+
+
+def _held(event: Event) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the data of an event, and why it does not fit the schema of its name, if so."""
     try:
-        document = msgspec.json.decode(msgspec.json.encode(_as_dict(event)))
+        data = msgspec.json.decode(event.data)
     except ValueError as error:  # a number out of range, text that is no UTF-8
-        return str(error)
-    check = event_validator(event.event)
-    return None if check.is_valid(document) else next(check.iter_errors(document)).message
-
-
-def _as_dict(event: Event) -> dict[str, object]:
-    document = msgspec.structs.asdict(event)
-    return {key: value for key, value in document.items() if value is not None}
+        return None, str(error)
+    fields = msgspec.structs.asdict(event)
+    document = {key: value for key, value in fields.items() if value is not None} | {"data": data}
+    if event_fits(event.event)(document):
+        return data, None
+    problem = next(event_validator(event.event).iter_errors(document)).message
+    return data if isinstance(data, dict) else None, problem
 
 
 def _derived(recording: Recording) -> Iterator[Finding]:
@@ -167,7 +182,7 @@ def repair(directory: Path) -> RunManifest:
     manifest = recording.manifest
     log = directory / bundle.LOG
     if log.exists():
-        manifest = bundle.mask_left_files(directory, manifest)
+        manifest = sealing.mask_left_files(directory, manifest)
         recording = bundle.read_directory(directory)
     else:
         with atomic.replacing(log) as file:
@@ -180,4 +195,4 @@ def repair(directory: Path) -> RunManifest:
         state = msgspec.structs.replace(state, state=Status.INTERRUPTED, reason=reason)
     manifest = msgspec.structs.replace(manifest, status=state)
     test_bundles.write(directory, recording)
-    return bundle.seal(directory, manifest)
+    return sealing.seal(directory, manifest)

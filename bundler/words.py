@@ -46,7 +46,8 @@ class Commands(typer.core.TyperGroup):
         module = importlib.import_module(f"bundler.commands.{cmd_name}")
         app = typer.Typer(add_completion=False, rich_markup_mode=None)
         settings = {**CONTEXT, **getattr(module, "CONTEXT_SETTINGS", {})}
-        app.command(cmd_name, context_settings=settings)(module.command)
+        epilog = getattr(module, "EPILOG", None)
+        app.command(cmd_name, context_settings=settings, epilog=epilog)(module.command)
         return typer.main.get_command(app)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
@@ -67,7 +68,8 @@ def _root(
     limit: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="What a recording may ask for, where you trust it."
+            metavar="NAME=VALUE",
+            help="Raise what a recording may ask for, where you trust it; a wrong NAME lists all.",
         ),
     ] = None,
 ) -> None:
@@ -148,11 +150,22 @@ def _nearest_command(word: str) -> str:
 
 
 def _usage(error: typer.TyperException) -> str:
-    message = error.format_message().rstrip(".")
+    message = error.format_message().partition(" (Possible options: ")[0].rstrip(".")
     return message[:1].lower() + message[1:]
 
 
+def _nearest_options(error: typer.TyperException) -> list[str]:
+    """The options that come close to one that is none, the nearest first."""
+    import difflib
+
+    some = getattr(error, "possibilities", None) or []
+    return difflib.get_close_matches(getattr(error, "option_name", ""), some, cutoff=0.7) or some
+
+
 def _where_help_is(error: typer.TyperException) -> str:
+    near = _nearest_options(error)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "bundle"
     return f"Run `{path} --help` to see how it is used."

@@ -13,7 +13,7 @@ import os
 import struct
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,10 @@ class Target(Protocol):
         ...
 
 
+Content = bytes | Path | Callable[[], IO[bytes]]
+"""The bytes of a member, the file that holds them, or what opens a stream of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Header:
     """What both headers of an entry say."""
@@ -60,12 +64,13 @@ class _Header:
     offset: int
 
 
-def write_zip(members: Iterable[tuple[str, bytes | Path]], target: Target) -> None:
-    """Write members, each a name and its bytes or the file that holds them, as one zip file.
+def write_zip(members: Iterable[tuple[str, Content]], target: Target) -> None:
+    """Write members, each a name and where its bytes are, as one zip file.
 
-    `target` need not be seekable. Raises HostileRecording where the gate would refuse a name or
-    two names together, or a path is no regular file; DamagedRecording where a file changes while it
-    is packed; OSError as the target does.
+    What is opened may be opened twice: sizes come first. `target` need not be seekable. Raises
+    HostileRecording where the gate would refuse a name or two names together, or a path is no
+    regular file; DamagedRecording where a file changes while it is packed; OSError as the target
+    does.
     """
     offset = 0
     headers: list[_Header] = []
@@ -79,7 +84,7 @@ def write_zip(members: Iterable[tuple[str, bytes | Path]], target: Target) -> No
     target.write(_end(len(headers), size, offset))
 
 
-def _ordered(members: Iterable[tuple[str, bytes | Path]]) -> list[tuple[str, bytes | Path]]:
+def _ordered(members: Iterable[tuple[str, Content]]) -> list[tuple[str, Content]]:
     ordered = sorted(members, key=lambda member: (member[0] != FIRST, member[0]))
     for name, _ in ordered:
         if problem := path_problem(name):
@@ -93,9 +98,7 @@ def _ordered(members: Iterable[tuple[str, bytes | Path]]) -> list[tuple[str, byt
 
 
 @contextmanager
-def _packed(
-    name: str, content: bytes | Path, offset: int
-) -> Iterator[tuple[_Header, Iterable[bytes]]]:
+def _packed(name: str, content: Content, offset: int) -> Iterator[tuple[_Header, Iterable[bytes]]]:
     """Give the header of an entry and the chunks of its packed data."""
     method = _STORED if name.endswith(PACKED_ENDINGS) else _DEFLATE
     encoded = name.encode("utf-8")
@@ -105,7 +108,7 @@ def _packed(
     elif method == _STORED:
         with _opened(name, content) as file:
             crc, size = _checksum(_chunks(file))
-            file.seek(0)
+        with _opened(name, content) as file:
             yield _Header(encoded, method, crc, size, size, offset), _same(name, file, crc, size)
     else:
         spool = tempfile.SpooledTemporaryFile
@@ -134,8 +137,12 @@ class _Counter:
 
 
 @contextmanager
-def _opened(name: str, path: Path) -> Iterator[IO[bytes]]:
-    with os.fdopen(open_regular(path, f"member {shown(name)}"), "rb", buffering=0) as file:
+def _opened(name: str, content: Path | Callable[[], IO[bytes]]) -> Iterator[IO[bytes]]:
+    if callable(content):
+        with content() as file:
+            yield file
+        return
+    with os.fdopen(open_regular(content, f"member {shown(name)}"), "rb", buffering=0) as file:
         yield file
 
 

@@ -98,16 +98,16 @@ def cut_power(root: str) -> None:
 
 def operate(operation: str, root: Path) -> int:
     """Carry out one operation below a root, as the commands do; return the exit code."""
-    from bundler import atomic, bundle, cli, pruning
+    from bundler import atomic, cli, packing, pruning, sealing
     from bundler.retention import Policy
     from bundler.store import Store, open_recording
 
     store = Store(root / "store", PROJECT)
     if operation == "seal":
-        bundle.seal_abandoned(store.runs()[0].path)
+        sealing.seal_abandoned(store.runs()[0].path)
     elif operation == "pack":
         with atomic.output(str(root / "packed.zip")) as file:
-            bundle.pack(store.runs()[0].path, file)
+            packing.pack(store.runs()[0].path, file)
     elif operation == "add":
         store.add(open_recording(str(root / "other.zip")), {"added_from": "other.zip"})
     elif operation == "prune":

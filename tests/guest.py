@@ -15,7 +15,7 @@ from builders import a_manifest
 from probe_driver import PYTHON, Ran, Workshop, clean_environment, probe_settings, settled
 from probe_suites import Suite
 
-from bundler import bundle
+from bundler import live_bundle
 from bundler.manifest import RunStatus
 
 DRIVER = Path(__file__).parent / "guest_driver.py"
@@ -73,7 +73,7 @@ def _job(shop: Workshop, suite: Suite, fault: str | None) -> dict[str, object]:
     shop.lay(suite.files)
     started = time.monotonic_ns()
     vanished = a_manifest(status=RunStatus("running"))
-    bundle.begin(shop.log.parent, vanished, started_ns=started).close()
+    live_bundle.begin(shop.log.parent, vanished, started_ns=started).close()
     log = Path("/dev/full") if fault == "full" else shop.log
     if fault == "broken_pipe":
         shop.log.unlink()

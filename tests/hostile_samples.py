@@ -158,6 +158,13 @@ def ids(count: int) -> bytes:
     return a_log(*[line("TestsCollected", selected=chunk) for chunk in chunks], ended=False)
 
 
+def many(count: int, event: str, **data: Any) -> Callable[[Path], Path]:
+    """A sealed log of one line over and over."""
+    return sealed([a_log(ended=False), line(event, "t", **data) * count])
+
+
+LONG = "x" * 1_000_000
+
 SAMPLES = [
     # Archives
     Sample("entries that overlap", zipped(*good(Made("a", b"x" * 50), Made("b", central={"offset": 0})))),
@@ -210,6 +217,15 @@ SAMPLES = [
     Sample("no zstd at all", bundle_of(**{"events.ndjson.zst": b"not compressed"}), SHOWN),
     Sample("a million empty frames", lazily(lambda: bundle_of(**{"events.ndjson.zst": b"\x28\xb5\x2f\xfd\x20\0\1\0\0" * 1_000_000})), SHOWN),
     Sample("fifty thousand tests in a few lines", lazily(lambda: bundle_of(**{"events.ndjson": ids(50_000)})), SHOWN),
+    Sample("a hundred thousand empty ids in a line", lazily(lambda: sealed([a_log(line("TestsCollected", selected=[""] * 200_000), ended=False)] * 5))),
+    Sample("ids that are no list", lazily(lambda: sealed([a_log(line("TestsCollected", selected=LONG), ended=False)] * 50)), SHOWN),
+    Sample("messages of a megabyte", lazily(lambda: many(600, "SubtestFinished", name="", outcome="failed", failures=[{"message": LONG}]))),
+    Sample("warnings of a megabyte", lazily(lambda: many(600, "Warning", message=LONG))),
+    Sample("attempts that have no number", lazily(lambda: many(200_000, "TestOutput", attempt="no", stream="stdout", text="")), SHOWN),
+    Sample("attempts that nothing ends", lazily(lambda: many(200_000, "TestStarted")), SHOWN),
+    Sample("output of the first of many attempts", lazily(lambda: sealed([a_log(ended=False), line("TestStarted", "t") * 50_000, line("TestOutput", "t", stream="stdout", text="") * 50_000])), SHOWN),
+    Sample("thirty thousand failures", lazily(lambda: sealed([a_log(*(a_test(f"t{n}", "failed", order=n) for n in range(30_000)))])), SHOWN),
+    Sample("a plain log of many tests in a zip", lazily(lambda: zipped(Made("manifest.json", MANIFEST), Made("events.ndjson", a_log(*(line("TestStarted", f"t{n}") for n in range(240_000)), ended=False), DEFLATE)))),
     Sample("a test that logs without end", lazily(lambda: bundle_of(**{"events.ndjson": a_log(*(a_test(f"t{n}") for n in range(4_000)), *([line("Own", "t0")] * 12_000))})), SHOWN),
     *(
         Sample(f"a line of {what}", bundle_of(**{"events.ndjson": odd(text)}), SHOWN)

@@ -3,12 +3,13 @@
     python tests/mutation.py [MODULE...] [--every N] [--list] [--update]
 
 Each mutant is a comparison turned, a boundary moved by one, a condition negated or fixed, an `and`
-made an `or`, a number or a text replaced, an operator exchanged, a statement left out, a result
-dropped. The mutant's module is put in the place of the real one in a fork of this process, which
-runs the module's own tests until the first that fails. A mutant that takes ten times as long as the
-tests themselves counts as seen. `--every N` tries each N-th; `--update` writes the numbers for the
-documentation. Survivors are printed with their line: some are equal to the original, and that is
-for people to say.
+made an `or`, a number or a text replaced, an operator exchanged, a statement left out, a result or
+the condition of a comprehension dropped. The mutant's module is put in the place of the real one in
+a fork of this process, which runs the module's own tests until the first that fails; those with
+random examples take the same ones each time. A mutant that takes ten times as long as the tests
+themselves counts as seen, and how many did is said. `--every N` tries each N-th; `--update` writes
+the numbers for the documentation. Survivors are printed with their line: some are equal to the
+original, and that is for people to say.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import importlib
 import importlib.abc
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -48,7 +51,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "limits": ("test_limits.py", *GATE, "test_eventlog.py"),
     "rerun": ("test_rerun.py", "test_rerun_chain.py"),
     "retention": ("test_retention.py", "test_pruning.py"),
-    "results": ("test_results.py", "test_translation.py", "test_test_bundles.py"),
+    "results": ("test_results.py", "test_holding.py"),
     "escapes": ("test_terminal_escapes.py", "test_terminal.py"),
     "redaction": MASKED,
     **{
@@ -99,6 +102,11 @@ class Site:
         value = getattr(self.holder, self.name)
         return value if self.index is None else value[self.index]
 
+    def line(self) -> int:
+        """Where it is; a comprehension's own clause is where the comprehension is."""
+        line: int = getattr(self.get(), "lineno", None) or self.holder.lineno
+        return line
+
     def put(self, node: Any) -> None:
         if self.index is None:
             setattr(self.holder, self.name, node)
@@ -113,7 +121,7 @@ def mutants(source: str) -> Iterator[Mutant]:
         original = site.get()
         for what, changed in changes(original):
             site.put(ast.copy_location(changed, original))
-            yield Mutant(original.lineno, what, ast.unparse(ast.fix_missing_locations(tree)))
+            yield Mutant(site.line(), what, ast.unparse(ast.fix_missing_locations(tree)))
             site.put(original)
 
 
@@ -132,7 +140,7 @@ def sites(node: ast.AST, inside: bool = False) -> Iterator[Site]:
                 continue
             if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
                 continue
-            if isinstance(child, ast.expr | ast.stmt):
+            if not isinstance(child, ast.keyword):
                 yield Site(node, name, index if isinstance(value, list) else None)
             yield from sites(child, inside)
 
@@ -214,8 +222,8 @@ def name_of(module: str) -> str:
     return f"bundler.{module}"
 
 
-def passes(module: str, source: str, deadline_s: float) -> bool:
-    """Whether the module's tests pass with this source in its place."""
+def passes(module: str, source: str, deadline_s: float) -> bool | None:
+    """Whether the module's tests pass with this source in its place; None if they do not end."""
     pid = os.fork()
     if pid == 0:
         _test(module, source)
@@ -223,28 +231,35 @@ def passes(module: str, source: str, deadline_s: float) -> bool:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(status) == 0
+            code = os.waitstatus_to_exitcode(status)
+            return None if code == -signal.SIGKILL else code == 0
         if time.monotonic() - began > deadline_s:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
 
 
 def _test(module: str, source: str) -> None:
-    import pytest
-
     null = os.open(os.devnull, os.O_RDWR)
     for number in range(3):
         os.dup2(null, number)
     sys.meta_path.insert(0, Replacing(module, source))
+    code = 70
+    try:
+        # before pytest, whose finder comes first for whatever an installed plugin brings
+        importlib.import_module("bundler.redaction" if "." in module else name_of(module))
+        code = _run_tests(module)
+    finally:
+        os._exit(code)
+
+
+def _run_tests(module: str) -> int:
+    import pytest
+
     tests = [str(ROOT / "tests" / name) for name in TESTS[module]]
     quick = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
     # hypothesis was imported before pytest could have looked at it
     quick += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
-    code = 70
-    try:
-        code = int(pytest.main([*tests, *quick]))
-    finally:
-        os._exit(code)
+    return int(pytest.main([*tests, *quick]))
 
 
 @dataclass(frozen=True)
@@ -253,6 +268,7 @@ class Score:
 
     tried: int
     survivors: list[Mutant]
+    too_slow: int
 
 
 def score(module: str, every: int) -> Score:
@@ -263,12 +279,27 @@ def score(module: str, every: int) -> Score:
         raise SystemExit(f"{module}: its tests fail without any mistake in it")
     deadline = 10 * (time.monotonic() - began) + 5
     chosen = list(mutants(source))[::every]
-    survivors = []
+    survivors, too_slow = [], 0
     for mutant in chosen:
-        if passes(module, mutant.source, deadline):
+        passed = passes(module, mutant.source, deadline)
+        too_slow += passed is None
+        if passed:
             survivors.append(mutant)
             print(f"  {module}.py:{mutant.line}: {mutant.what}", flush=True)
-    return Score(len(chosen), survivors)
+    return Score(len(chosen), survivors, too_slow)
+
+
+def prepare() -> None:
+    """Load once, before the forks, what each of them needs; no chance and no clock decides."""
+    import hypothesis
+    import pytest  # noqa: F401
+
+    for plugin in importlib.metadata.entry_points(group="pytest11"):
+        if not plugin.value.startswith("bundler"):
+            plugin.load()
+    settings = hypothesis.settings(derandomize=True, deadline=None, database=None)
+    hypothesis.settings.register_profile("mutation", settings)
+    hypothesis.settings.load_profile("mutation")
 
 
 def main() -> None:
@@ -280,9 +311,7 @@ def main() -> None:
     parser.add_argument("--update", action="store_true")
     options = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-    import hypothesis  # noqa: F401 - loaded once, before the forks
-    import pytest  # noqa: F401
-
+    prepare()
     known: dict[str, Any] = json.loads(NUMBERS.read_text()) if NUMBERS.exists() else {}
     for module in options.modules:
         if options.list:
@@ -291,7 +320,8 @@ def main() -> None:
             continue
         result = score(module, options.every)
         seen = result.tried - len(result.survivors)
-        print(f"{module}: {seen} of {result.tried} seen", flush=True)
+        slow = f", {result.too_slow} by taking too long" if result.too_slow else ""
+        print(f"{module}: {seen} of {result.tried} seen{slow}", flush=True)
         known[module] = {"tried": result.tried, "seen": seen, "every": options.every}
         if options.update:
             NUMBERS.parent.mkdir(parents=True, exist_ok=True)

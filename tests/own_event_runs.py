@@ -11,8 +11,8 @@ from typing import Any
 from asupersync_samples import traces
 from builders import SEED, SESSION, a_manifest
 
-from bundler import bundle
-from bundler.bundle import LiveBundle
+from bundler import bundle, live_bundle
+from bundler.live_bundle import LiveBundle
 from bundler.manifest import RunStatus
 from bundler.testing import TestContext, TestHarness
 
@@ -29,7 +29,7 @@ class Run:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         manifest = a_manifest(status=RunStatus("running"))
-        self.live: LiveBundle = bundle.begin(
+        self.live: LiveBundle = live_bundle.begin(
             directory, manifest, started_ns=time.monotonic_ns() - 2_000_000_000
         )
         self.say("SessionStarted", runner="pytest")

@@ -14,7 +14,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import pytest
+from tools import cannot
 
 
 def lay_source(name: str, version: str, place: Path) -> None:
@@ -35,5 +35,5 @@ def _sdist(name: str, version: str) -> Path:
     found = list(folder.glob("*.tar.gz"))
     if done.returncode or len(found) != 1:
         said = done.stderr.decode(errors="replace").strip().split("\n")[-1]
-        pytest.skip(f"{name} {version} cannot be had: {said}")
+        cannot(f"{name} {version} cannot be had: {said}")
     return found[0]

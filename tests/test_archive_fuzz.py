@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from full_size import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zip_builder import DEFLATE, ZSTD, Made, build, folder, streamed, zip64_extra
@@ -56,7 +57,7 @@ def test_every_flipped_byte_is_seen_or_means_nothing(original: bytes) -> None:
             assert holds(bytes(changed), original), (at, mask)
 
 
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 @given(
     st.sampled_from(ARCHIVES),
     st.lists(
@@ -75,7 +76,7 @@ def test_any_few_changes_are_seen_or_mean_nothing(
     assert holds(changed, original)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.binary(max_size=200), st.binary(max_size=60), st.sampled_from(ARCHIVES))
 def test_any_bytes_at_all_raise_nothing_but_our_errors(
     head: bytes, tail: bytes, original: bytes

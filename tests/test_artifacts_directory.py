@@ -56,6 +56,14 @@ def test_every_bundle_is_listed_with_its_seed(layout: str, tmp_path: Path, capfd
     assert capfd.readouterr().out.count("\n") == LAYOUTS[layout]
 
 
+def test_columns_in_which_nobody_has_anything_are_left_out(tmp_path: Path, capfd: Capture) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text('<testsuite name="s"><testcase classname="a" name="b"/></testsuite>')
+    assert run(["list", str(report)]) == 0
+    word, seed, *name = capfd.readouterr().out.split()
+    assert (word, len(seed), name) == ("PASS", 16, ["a::b"])
+
+
 def test_a_list_says_what_each_test_said(tmp_path: Path, capfd: Capture) -> None:
     found = rows(capfd, str(unpacked(tree("layout1"), tmp_path)))
     of_test = {(row["test_id"], row["seed"]): row for row in found}

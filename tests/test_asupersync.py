@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 from asupersync_samples import bundles, members, read, seed_of, tree, truth, vectors, written
+from zip_builder import Made, build
 
-from bundler import archive, bundle, spool
+from bundler import adoption, archive, bundle, packing, spool
 from bundler.errors import HostileRecording, NotARecording
 from bundler.events import RUN_EVENTS, Event, encode_line
 from bundler.formats import asupersync
@@ -403,6 +404,43 @@ def test_many_large_bundles_take_the_memory_of_one(
     assert peaks[1] < 1.5 * peaks[0]
 
 
+# --- where nothing but a folder says who the test is ---------------------------------------------
+
+NAMELESS = b'{"v":1,"ts_us":1,"level":"INFO","category":"x","event":"Own","message":""}\n'
+FIRST, SECOND = f"{1:016x}/events.ndjson", f"{2:016x}/events.ndjson"
+
+
+def ids_in_zip(*names: str) -> set[str]:
+    """The ids of tests whose bundles are under these names in an archive."""
+    content = archive.open_zip(build(*(Made(name, NAMELESS) for name in names)), where="x.zip")
+    return {test.test_id for test in asupersync.read(content, where="x.zip").results.tests}
+
+
+def test_a_folder_around_everything_in_an_archive_is_not_in_the_ids() -> None:
+    assert ids_in_zip(f"artifacts/drain/{FIRST}", f"artifacts/a/b/{SECOND}") == {"drain", "a/b"}
+    assert ids_in_zip(f"artifacts/drain/{FIRST}") == {"drain"}
+
+
+def test_one_folder_alone_is_taken_off() -> None:
+    assert ids_in_zip(f"target/artifacts/drain/{FIRST}") == {"artifacts/drain"}
+
+
+def test_a_test_is_no_folder_around_its_seeds() -> None:
+    assert ids_in_zip(f"drain/{FIRST}", f"drain/{SECOND}") == {"drain"}
+    assert ids_in_zip(f"drain/{FIRST}", f"drain/more/{SECOND}") == {"drain", "drain/more"}
+
+
+def test_what_is_beside_a_folder_leaves_it_in_the_ids() -> None:
+    assert ids_in_zip(f"a/drain/{FIRST}", f"b/drain/{SECOND}") == {"a/drain", "b/drain"}
+
+
+def test_a_directory_is_taken_as_it_is(tmp_path: Path) -> None:
+    written({f"artifacts/drain/{FIRST}": NAMELESS}, tmp_path)
+    content = archive.open_directory(tmp_path)
+    [test] = asupersync.read(content, where=str(tmp_path)).results.tests
+    assert test.test_id == "artifacts/drain"
+
+
 # --- into the store and out ----------------------------------------------------------------------
 
 
@@ -411,9 +449,9 @@ def test_what_is_taken_in_keeps_every_byte_and_every_event(folder: str, tmp_path
     where = recording(folder)
     directory = tmp_path / "run"
     directory.mkdir()
-    bundle.adopt(directory, where, {})
+    adoption.adopt(directory, where, {})
     with (tmp_path / "x.zip").open("wb") as file:
-        bundle.pack(directory, file)
+        packing.pack(directory, file)
     again = bundle.read(tmp_path / "x.zip")
     for name, content in tree(folder).items():
         stored = bundle.member_of(again, name)
@@ -429,7 +467,7 @@ def test_what_is_taken_in_has_names_that_every_system_takes(tmp_path: Path) -> N
     for folder in LAYOUTS:
         directory = tmp_path / folder
         directory.mkdir()
-        bundle.adopt(directory, recording(folder), {})
+        adoption.adopt(directory, recording(folder), {})
         for path in directory.rglob("*"):
             assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,119}", path.name)
 
@@ -442,7 +480,7 @@ def test_a_file_that_is_called_like_one_of_ours_is_kept(tmp_path: Path) -> None:
     ).encode()
     files["events.ndjson.zst"] = b"6"
     where = asupersync.read(members(files), where="x")
-    bundle.adopt(tmp_path, where, {})
+    adoption.adopt(tmp_path, where, {})
     again = bundle.read(tmp_path)
     for name, content in files.items():
         stored = bundle.member_of(again, name)

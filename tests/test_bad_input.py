@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Place, place
+from tools import cannot
 
 from bundler import bundle, cli
 from bundler.store import Store
@@ -315,13 +316,6 @@ def read_only(folder: Path) -> Iterator[None]:
         finally:
             if not is_mounted:
                 subprocess.run(["chmod", "-R", "u+w", str(folder)], check=True)
-
-
-def cannot(why: str) -> None:
-    """Skip where people can see it; in CI, where everything must be tried, fail."""
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 @posix_only

@@ -16,7 +16,7 @@ from builders import a_manifest
 from canary import CANARY, ODD, SECRETS, SUITE, holds, leaks, leaks_in
 from command_line import BUNDLE, Place, place
 
-from bundler import bundle
+from bundler import bundle, live_bundle
 from bundler.redaction import masker_of
 from bundler.store import Store
 
@@ -217,7 +217,7 @@ def test_what_a_module_puts_into_the_environment_is_masked_in_what_tests_print(
 
 
 def test_what_the_wrapper_notes_is_masked(tmp_path: Path) -> None:
-    live = bundle.begin(tmp_path, a_manifest(), started_ns=0, masker=masker_of(SECRETS))
+    live = live_bundle.begin(tmp_path, a_manifest(), started_ns=0, masker=masker_of(SECRETS))
     live.append("Warning", category="log", message=f"no {CANARY}", data={"message": ODD})
     assert leaks(tmp_path) == []
     live.close()

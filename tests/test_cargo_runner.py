@@ -237,6 +237,33 @@ def test_a_binary_that_ends_in_the_middle_is_not_forgotten() -> None:
     assert problem.failures[0].message == "signal: 6, SIGABRT: abort after 2 of 3 tests"
 
 
+NOT_COMPILED = "error: could not compile `weather` (lib test) due to 1 previous error"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr", "terminal"])
+def test_what_cannot_be_compiled_is_told_on_whichever_stream(stream: str) -> None:
+    results = read((stream, "error[E0308]: mismatched types"), (stream, NOT_COMPILED))
+    [problem] = results.collection
+    assert (problem.node_id, problem.failures[0].message) == (
+        "weather",
+        "error[E0308]: mismatched types",
+    )
+
+
+@pytest.mark.parametrize("before", [[running("a")], []])
+def test_a_test_that_prints_what_cargo_says_of_its_compiler_deceives_nobody(
+    before: list[Said],
+) -> None:
+    results = read(
+        *before,
+        "running 1 test",
+        NOT_COMPILED,
+        *BLOCK[1:],
+        artifacts=[artifact("a")],
+    )
+    assert (list(verdicts(results).values()), results.collection) == (["passed"], [])
+
+
 def test_one_at_a_time_what_a_test_prints_is_its_own() -> None:
     results = read(
         running("a"),

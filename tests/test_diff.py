@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from builders import SESSION, a_log, a_test, line, results_of
 from command_line import place
+from replay_scenes import on_disk, recording
 
+from bundler.cli import run as bundle_command
 from bundler.comparison import ChangeKind, changes
 from bundler.environment_difference import differences, taken_over
+from bundler.eventlog import Line, PlainLog
 from bundler.results import Results, Verdict
+from bundler.store import Store
 
 WELL = ["passed", "skipped", "xfailed", "xpassed"]
 RED = ["failed", "errored", "timed_out", "crashed"]
@@ -215,3 +220,83 @@ def test_a_regression_is_told_first_with_where_it_parts_and_exits_with_1(tmp_pat
     assert (same.code, "No test changed." in same.stdout) == (0, True)
     missing = here.bundle("diff", first, "latest", "--events", "--test", "test_it.py::test_none")
     assert missing.code == 4
+
+
+def test_the_logs_are_read_once_however_many_tests_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [f"t.py::test_{number}" for number in range(30)]
+    for name, outcome in (("a", "passed"), ("b", "failed")):
+        failures = [{"phase": "call", "message": f"no {name}"}] if outcome == "failed" else []
+        on_disk(
+            recording(a_log(*(a_test(one, outcome, failures=failures) for one in ids))),
+            tmp_path / name,
+        )
+    read: list[PlainLog] = []
+    lines = PlainLog.lines
+
+    def counted(log: PlainLog) -> Iterator[Line]:
+        read.append(log)
+        return lines(log)
+
+    monkeypatch.setattr(PlainLog, "lines", counted)
+    monkeypatch.setattr(Results, "with_id", None)  # it goes through all tests
+    assert bundle_command(["diff", f"{tmp_path}/a", f"{tmp_path}/b", "--events"]) == 1
+    told = capsys.readouterr().out
+    assert [told.count(one) for one in ("REGRESSION", "no b", "outcome=passed")] == [30, 60, 30]
+    assert len(read) == 4  # each to fold it, and to find the events
+
+
+TOLD = """
+def test_sim(bundle, bundle_rng):
+    bundle.log("Began")
+    bundle.log("Drew", of=bundle_rng.random())
+    assert {good}
+"""
+
+
+def test_two_seeds_part_at_the_first_event_that_the_test_itself_told(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    pytest_words = ("--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    for seed, good in (("7", False), ("8", True)):
+        here.file("test_it.py", TOLD.format(good=good))
+        here.bundle("run", "--seed", seed, *pytest_words)
+    first, last = (run.run_id for run in Store(here.store, here.project).runs())
+    document = json.loads(here.bundle("diff", first, last, "--events", "--json").stdout)
+    parting = document["partings"]["test_it.py::test_sim"]
+    assert [step["event"] for step in parting["before"]] == ["TestStarted", "Began"]
+    for side in ("a", "b"):
+        assert [step["event"] for step in parting[side]] == ["Drew", "TestFinished"]
+
+
+REPORT = """<testsuites name="pytest tests"><testsuite name="pytest">
+<testcase classname="test_it" name="test_steady"/>
+<testcase classname="test_it" name="test_turning"><failure message="no">no</failure></testcase>
+</testsuite></testsuites>
+"""
+
+
+def test_a_report_of_junit_is_compared_under_the_names_of_the_runner(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", SUITE.format(word="two", good=True))
+    here.file("report.xml", REPORT)
+    here.bundle("run", "--", "python", "-m", "pytest", "-q", "-p", "no:cacheprovider")
+    told = here.bundle("diff", "report.xml")
+    assert told.code == 0
+    changes = [line for line in told.stdout.splitlines() if "test_it" in line]
+    assert changes == ["      FIXED  test_it.py::test_turning  failed → passed"]
+    assert "not set" not in told.stdout
+    back = here.bundle("diff", "latest", "report.xml")
+    assert (back.code, "REGRESSION  test_it.py::test_turning" in back.stdout) == (1, True)
+
+
+def test_of_what_is_new_or_gone_only_some_are_listed(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    cases = "".join(f'<testcase classname="a" name="n{number}"/>' for number in range(25))
+    here.file("some.xml", f"<testsuite>{cases}</testsuite>")
+    here.file("none.xml", '<testsuite><testcase classname="b" name="b"/></testsuite>')
+    gone = here.bundle("diff", "some.xml", "none.xml").stdout
+    assert gone.count("       GONE  a::n") == 20
+    assert "             and 5 more gone (--json)" in gone
+    document = json.loads(here.bundle("diff", "some.xml", "none.xml", "--json").stdout)
+    assert len(document["changes"]) == 26

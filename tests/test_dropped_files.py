@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 from command_line import Place, place
+from own_event_runs import Run, X
 
 from bundler import bundle
 from bundler.archive import open_directory, open_zip
 from bundler.dropped_files import Bounds, Change, make_safe
+from bundler.errors import HostileRecording
+from bundler.limits import Limits
 from bundler.recording import Recording
 from bundler.verification import verify
 
@@ -107,6 +110,7 @@ def test_a_bad_name_is_changed_and_what_is_in_it_stays(folder: Path, name: str, 
 
 
 @POSIX
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS takes no name that is not UTF-8")
 def test_a_name_that_is_not_utf_8_is_changed(folder: Path) -> None:
     raw = os.fsencode(folder) + b"/\xff\xfe.png"
     with open(raw, "wb") as file:  # noqa: PTH123 - a Path holds no bytes
@@ -259,6 +263,65 @@ def test_where_the_recorder_vanished_a_repair_makes_it_safe(tmp_path: Path) -> N
     assert "tests: 'link' is a link" in repaired.stderr
     assert here.bundle("replay").code == 0
     assert here.latest().manifest.status.state == "interrupted"
+
+
+@POSIX
+def test_a_live_run_shows_what_is_there_and_names_what_it_passes_over(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    run = Run(tmp_path / "run", [X])
+    with run.test(X, prints="said so far\n") as harness:
+        harness.attach(b"...", "kept.bin")
+    left = run.directory / "tests" / "left"
+    left.mkdir()
+    (left / "link").symlink_to("/")
+    os.mkfifo(left / "pipe")
+    with (left / "huge").open("wb") as huge:
+        huge.truncate(Limits().member_bytes + 1)
+    whole = here.bundle("replay", str(run.directory))
+    one = here.bundle("replay", str(run.directory), X)
+    packed = here.bundle("pack", str(run.directory), "-o", "live.zip")
+    run.end()
+    assert "said so far" in one.stdout
+    for ended in (whole, one, packed):
+        said = [line for line in ended.stderr.splitlines() if "; passed over" in line]
+        assert ended.code == 0
+        assert [line.split("'")[1].rpartition("/")[2] for line in said] == ["huge", "link", "pipe"]
+    assert X in here.bundle("replay", "live.zip", "--final-status-level", "all").stdout
+
+
+@POSIX
+def test_a_live_run_whose_folder_is_a_link_is_shown(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", [X])
+    (run.directory / "tests").symlink_to("/")
+    recording = bundle.read_directory(run.directory)
+    assert [test.test_id for test in recording.results.tests] == [X]
+    [problem] = recording.problems
+    assert problem.startswith("'tests' is a link") and "passed over" in problem
+    (run.directory / "tests").unlink()
+    run.end()
+
+
+@POSIX
+@pytest.mark.parametrize("name", ["link", "tests2", "tests/../source"])
+def test_a_link_elsewhere_in_a_live_run_is_refused(tmp_path: Path, name: str) -> None:
+    run = Run(tmp_path / "run", [X])
+    (run.directory / "tests").mkdir()
+    (run.directory / name).symlink_to("/")
+    with pytest.raises(HostileRecording, match="is a link"):
+        bundle.read_directory(run.directory)
+    (run.directory / name).unlink()
+    run.end()
+
+
+@POSIX
+def test_a_sealed_run_with_a_link_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", [X])
+    (run.directory / "tests").mkdir()
+    (run.directory / "tests" / "link").symlink_to("/")
+    bundle.read_directory(run.directory)
+    run.end()
+    with pytest.raises(HostileRecording, match="'tests/link' is a link"):
+        bundle.read_directory(run.directory)
 
 
 def test_a_variable_that_the_user_set_stays(tmp_path: Path) -> None:

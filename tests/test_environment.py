@@ -15,6 +15,7 @@ import pytest
 from bundler.environment import MAX_VALUE_CHARACTERS, VARIABLES, ci_coordinates, collect, variables
 from bundler.git import Asked, Git
 from bundler.machine import Memory, Processors, cgroup_files, limits, memory, processors, time_zone
+from bundler.manifest import FORMAT_MINOR
 
 # What git and the system need to start at all; nothing of whoever runs the tests.
 BARE = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
@@ -211,7 +212,7 @@ def test_no_secret_of_the_environment_is_in_the_document(repository: Path) -> No
 
 def test_the_document_says_where_this_is(repository: Path) -> None:
     document = collect(ENV, repository)
-    assert document["format"] == {"major": 1, "minor": 1}
+    assert document["format"] == {"major": 1, "minor": FORMAT_MINOR}
     assert document["recorder"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert document["platform"]["os"] in {"Linux", "Darwin", "Windows"}
     assert document["cpu"]["count"] == os.cpu_count()

@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from builders import a_log, a_manifest, a_test, line
 
-from bundler import bundle
+from bundler import packing
 from bundler.cli import run as bundle_command
 from bundler.formats import WRITERS, Target
 from bundler.manifest import encode_document, to_document
@@ -189,7 +189,7 @@ def test_nothing_is_exported_for_a_reader_that_is_gone(
 
 def test_a_packed_run_is_exported_like_its_directory(stored: Path, tmp_path: Path) -> None:
     with (tmp_path / "run.zip").open("wb") as file:
-        bundle.pack(stored, file)
+        packing.pack(stored, file)
     one, other = tmp_path / "one.xml", tmp_path / "other.xml"
     assert exported(tmp_path / "run.zip", "--to", "junit", "-o", one) == 0
     assert exported(stored, "--to", "junit", "-o", other) == 0

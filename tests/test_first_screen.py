@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 from command_line import BUNDLE, Ended, Place, place
 
 from bundler import cli
+from bundler.configuration import KEYS
 from bundler.errors import BundleError
 
 COMMAND = " ".join(BUNDLE)
@@ -44,12 +49,51 @@ def test_a_word_like_no_command_is_told_how_to_record(here: Place) -> None:
 def test_a_mistyped_option_of_run_is_not_taken_for_the_command(here: Place) -> None:
     ended = here.bundle("run", "--sed", "1", "--", "true")
     assert ended.code == 2
-    assert "no such option: --sed" in one_sentence(ended)
+    assert one_sentence(ended) == "no such option: --sed"
+    assert "Did you mean --seed?" in ended.stderr
+
+
+def test_an_option_like_no_other_is_told_where_the_help_is(here: Place) -> None:
+    ended = here.bundle("list", "--xyzzy")
+    assert one_sentence(ended) == "no such option: --xyzzy"
+    assert "Run `bundle list --help`" in ended.stderr
+
+
+def test_the_help_of_config_has_every_key_and_config_the_store_in_force(here: Place) -> None:
+    shown = here.bundle("config", "--help", COLUMNS="40").stdout
+    for name, key in KEYS.items():
+        assert re.search(rf"^ +{name} +{re.escape(key.help)}\n +Takes ", shown, re.MULTILINE), name
+    told = here.bundle("prune", "--keep-runs", "x")
+    assert "Run `bundle config --help`" in told.stderr
+    values = json.loads(here.bundle("config", "--json", BUNDLE_STORE="").stdout)
+    assert values["store"]["from"] == "default"
+    assert Path(values["store"]["value"]).is_absolute()
 
 
 def test_what_follows_the_command_is_the_commands(here: Place) -> None:
     echo = [sys.executable, "-c", "import sys; print(sys.argv[1:])", "--seed", "3"]
     assert here.bundle("run", *echo).stdout == "['--seed', '3']\n"
+
+
+def test_a_directory_that_an_artifact_was_unpacked_into_is_named_by_its_name(here: Place) -> None:
+    here.bundle("run", "--", "true")
+    here.bundle("pack", "-o", "ci.zip")
+    zipfile.ZipFile(here.project / "ci.zip").extractall(here.project / "artifact")
+    here.bundle("run", "--", "false")
+    for words in (["replay", "artifact"], ["show", "artifact"], ["verify", "artifact"]):
+        ended = here.bundle(*words)
+        assert ended.code == 0, ended.stderr
+    assert "Command true" in here.bundle("replay", "artifact").stdout
+    assert "Command false" in here.bundle("replay", "latest").stdout
+
+
+def test_a_file_that_is_no_recording_is_neither_a_run_nor_a_test(here: Place) -> None:
+    here.bundle("run", "--", "true")
+    here.file("notes", "of mine")
+    ended = here.bundle("replay", "notes")
+    assert ended.code == 4
+    assert "neither a run nor a test" in one_sentence(ended)
+    assert "no format that is known" in one_sentence(ended)
 
 
 def test_a_name_that_is_too_long_is_one_short_sentence(here: Place) -> None:
@@ -253,3 +297,22 @@ except KeyboardInterrupt:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there Ctrl-C cannot be sent once more")
+def test_an_interrupt_when_all_is_done_ends_the_interpreter_on_its_way_out(tmp_path: Path) -> None:
+    """It imports there, too; no alarm is left that would go off when nobody minds it any more."""
+    (tmp_path / "interrupted.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    code = f"""
+import atexit, importlib, sys, time
+sys.path.insert(0, {str(tmp_path)!r})
+from bundler import cli
+atexit.register(importlib.import_module, "interrupted")
+sys.argv[1:] = ["--version"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+    assert done.stdout.startswith("bundle ")

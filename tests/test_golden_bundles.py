@@ -15,6 +15,7 @@ BUNDLES = Path(__file__).parent / "golden" / "bundles"
 COUNTS = {
     "1.0": {"passed": 4, "failed": 1, "skipped": 1},
     "1.1": {"passed": 4, "failed": 1, "skipped": 1},
+    "1.2": {"passed": 4, "failed": 1, "skipped": 1},
 }
 
 
@@ -37,6 +38,16 @@ def test_a_bundle_of_an_earlier_version_is_read_whole(version: str) -> None:
 
 def test_what_was_masked_is_told_from_1_1_on() -> None:
     assert bundle.read(BUNDLES / "1.0.zip").manifest.redaction is None
-    redaction = bundle.read(BUNDLES / "1.1.zip").manifest.redaction
-    assert redaction is not None
-    assert (redaction.on, redaction.masked) == (True, {"$SHOP_PASSWORD": 2})
+    for version in ("1.1", "1.2"):
+        redaction = bundle.read(BUNDLES / f"{version}.zip").manifest.redaction
+        assert redaction is not None
+        assert (redaction.on, redaction.masked) == (True, {"$SHOP_PASSWORD": 2})
+
+
+@pytest.mark.parametrize("version", COUNTS)
+def test_seeds_of_events_are_told_in_hex_from_1_2_on(version: str) -> None:
+    events = [event for _, event in bundle.read(BUNDLES / f"{version}.zip").events()]
+    seeds = [one.seed for one in events if one.seed is not None]
+    hexes = [one.seed_hex for one in events if one.seed_hex is not None]
+    assert len(seeds) > 15
+    assert hexes == ([] if version in ("1.0", "1.1") else [f"{seed:016x}" for seed in seeds])

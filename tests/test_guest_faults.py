@@ -5,16 +5,15 @@ Forty suites are tried with each fault; with `BUNDLE_TEST_FULL` set all of them 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from full_size import FULL
 from guest import Guest, guests
 from probe_driver import unmet
 from probe_suites import SUITES, Suite
 
 pytestmark = pytest.mark.slow
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 AT_LEAST = 40
 
 WARNED = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from full_size import FULL
 from guest import with_faults
 from probe_driver import PYTHON, Workshop, unmet
 from probe_suites import Suite
@@ -17,7 +17,6 @@ from bundler.probe import PATH
 
 FOLDER = PATH / "bundle_probe"
 MODULES = {path.stem: ast.parse(path.read_text()) for path in sorted(FOLDER.glob("*.py"))}
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 
 SHOUTING = {"warnings", "logging", "threading", "signal", "atexit", "multiprocessing", "asyncio"}
 """`-W error` makes a warning a failure; handlers and threads are the suite's own business."""

@@ -6,7 +6,6 @@ Each is opened by two commands; with `BUNDLE_TEST_FULL` set, by all that open a 
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from command_line import HERE
+from full_size import FULL
 from hostile_samples import REFUSED, SAMPLES, SHOWN, Sample
 
 pytestmark = [
@@ -29,7 +29,6 @@ EVERY = {
     "show": ["show", "SAMPLE"],
     "export": ["export", "SAMPLE", "--to", "junit"],
 }
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 COMMANDS = EVERY if FULL else {name: EVERY[name] for name in ("replay", "verify")}
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 

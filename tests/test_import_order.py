@@ -21,11 +21,12 @@ PACKAGE = Path(__file__).parent.parent / "bundler"
 # of the package `x`.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("bundler",),  # the version alone
-    ("errors", "escapes", "schema", "probe", "verdicts", "reporters"),
-    ("documents", "names", "limits", "events", "seeds", "times", "redaction"),
-    ("testing",),
+    ("errors", "escapes", "compiled_schema", "probe", "verdicts", "reporters"),
+    ("schema", "documents", "names", "limits", "seeds", "times", "redaction"),
+    ("events",),
+    ("testing", "holding"),
     ("results",),
-    ("manifest", "eventlog", "fingerprint"),
+    ("manifest", "eventlog", "fingerprint", "spool"),
     ("status", "recording", "json_lines"),
     ("masked_log",),
     ("rerun", "tree", "retention", "delta_debugging"),  # pure decisions
@@ -44,13 +45,16 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("listing_cache",),
     ("test_bundles", "generators", "masked_files"),
     ("bundle",),
+    ("sealing",),
+    ("live_bundle", "adoption", "packing"),
     ("masked_copy",),
-    ("event_lines", "spool"),
+    ("event_lines",),
     ("verification", "translation"),
     ("formats",),
     ("formats.rust_panics",),
     (
         "formats.ctrf_statuses",
+        "formats.go_package",
         "formats.junit_cases",
         "formats.junit_elements",
         "formats.libtest_reasons",
@@ -71,23 +75,28 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("pruning",),
     ("runners",),
     ("runners.process",),
+    ("runners.cargo_binaries",),
     ("runners.lines", "runners.go_screen", "runners.cargo_output", "runners.result_files"),
     ("runners.python", "runners.report"),
-    ("runners.javascript", "runners.maven"),
+    ("runners.javascript", "runners.java"),
     ("runners.*",),
     ("runners.configured",),
     ("look", "pager", "filters"),
     ("terminal", "blocks", "levels"),
     ("about", "event_view", "following", "story"),
-    ("replay", "details", "listing"),
+    ("replay", "run_details", "test_details", "listing"),
     ("naming", "test_listing"),
+    ("left_files", "command_as_test", "runner_events", "run_output"),
     ("recorder",),
+    ("child_variables",),
     ("execution",),
+    ("last_words",),
+    ("rerun_start",),
     ("rerunning", "unseen"),
     ("reproduction",),
     ("circumstances",),
     ("repro_report",),
-    ("commands",),
+    ("commands", "arguments"),
     ("commands.*",),
     ("pytest_plugin",),
     ("words",),
@@ -102,6 +111,7 @@ CLOSED = ("probe", "reporters", "runners.process", "testing")
 SLOW = {"typer", "rich", "jsonschema", "junit_xml", "lz4", "filelock", "platformdirs"}
 LOADED_AT_ONCE = {
     "words": {"typer"},  # nothing is taken apart without it
+    "arguments": {"typer"},
     "commands.*": {"typer"},  # a command's arguments are its function's; loaded after the cli
     "formats.junit": {"junit_xml"},  # a format is imported when somebody asks for it
 }

@@ -19,9 +19,10 @@ from pathlib import Path
 
 import pytest
 from command_line import BUNDLE, Ended, Place, place
+from full_size import FULL
 from reliability import note
 
-from bundler import bundle
+from bundler import bundle, sealing
 from bundler.results import Verdict
 from bundler.store import Store
 from bundler.verification import verify
@@ -30,7 +31,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name == "nt", reason="signals are POSIX"),
 ]
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 INTERRUPTIONS = 200 if FULL else 12
 RACING_S = 60.0 if FULL else 4.0
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
@@ -115,7 +115,7 @@ def assert_nothing_is_lost(one: Interrupted) -> str:
         assert recording.manifest.status.state in ("cancelled", "failed", "interrupted")
         assert verify(recording) == []
     else:
-        bundle.seal_abandoned(run.path)
+        sealing.seal_abandoned(run.path)
         assert verify(bundle.read(run.path)) == []
     return recording.manifest.status.state
 

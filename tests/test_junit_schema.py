@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from builders import SESSION, a_log, a_recording, line
+from full_size import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -151,7 +152,9 @@ def recordings(draw: st.DrawFn) -> Recording:
 
 
 relaxed = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 
 

@@ -15,8 +15,9 @@ import pytest
 from builders import a_manifest, a_test
 from command_line import HERE
 from fault_driver import KILLED, PROJECT, REFUSED
+from full_size import FULL
 
-from bundler import bundle, pruning
+from bundler import bundle, live_bundle, packing, pruning, sealing
 from bundler.manifest import RunStatus
 from bundler.retention import Policy
 from bundler.store import Store, open_recording
@@ -27,7 +28,6 @@ pytestmark = pytest.mark.skipif(
 )
 IDS = [f"{n:08x}-0000-4000-8000-000000000000" for n in range(0xA0, 0xA8)]
 NO_LOG = "the event log is missing: what the run did is not known"
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 ERRORS = ("ENOSPC", "EIO", "EROFS", "EACCES", "EMFILE", "ESTALE")
 KINDS = [
     "kill",
@@ -37,7 +37,7 @@ KINDS = [
 
 
 def record(store: Store, run_id: str, *, finished: bool) -> None:
-    live = bundle.begin(
+    live = live_bundle.begin(
         store.new_run(run_id),
         a_manifest(run_id=run_id, status=RunStatus("running")),
         started_ns=time.monotonic_ns(),
@@ -121,7 +121,7 @@ def test_sealing_loses_no_event(tmp_path: Path, kind: str) -> None:
         path = stopped.store.runs()[0].path
         whole(path, events=5)
         assert stopped.store.runs()[0].status.state == "interrupted"
-        bundle.seal_abandoned(path)
+        sealing.seal_abandoned(path)
         whole(path, events=5)
         assert unsound(path) == []
         assert not (path / bundle.LOG).exists()
@@ -146,7 +146,7 @@ def test_adding_takes_a_run_in_whole_or_not_at_all(tmp_path: Path, kind: str) ->
     away = Store(start / "away", PROJECT)
     record(away, IDS[7], finished=True)
     with (start / "other.zip").open("wb") as file:
-        bundle.pack(away.runs()[0].path, file)
+        packing.pack(away.runs()[0].path, file)
     for stopped in stopped_everywhere("add", kind, start):
         store = stopped.store
         assert ids(store)[:2] == IDS[:2]
@@ -222,7 +222,7 @@ def keeps_its_events(path: Path) -> None:
     recording = bundle.read(path)
     assert recording.damaged_lines == []
     assert recording.results.events == len(list(recording.log.lines()))
-    bundle.seal_abandoned(path)
+    sealing.seal_abandoned(path)
     sealed = bundle.read(path)
     assert sealed.results == recording.results
     began = (path / bundle.SEALED_LOG).exists()

@@ -10,9 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from full_size import FULL
 from guest import Guest, with_faults
 from probe_driver import PYTHON, Workshop, clean_environment, probe_settings
 from probe_suites import Suite
+from tools import cannot
 
 from bundler import bundle, cli
 from bundler.eventlog import PlainLog
@@ -41,7 +43,6 @@ def test_last(): pass
     {},
     1,
 )
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 Told = list[tuple[str, str | None]]
 
 pytestmark = pytest.mark.skipif(
@@ -127,7 +128,7 @@ def test_killed_by_the_kernel_at_any_line_of_the_probe_it_is_the_same(
     """The same with no part of ours in between: strace has the kernel kill at the k-th write."""
     strace = shutil.which("strace")
     if strace is None:
-        pytest.skip("no strace here")
+        cannot("no strace here")
     written = len(undisturbed.ran.lines) - 1
     for k in range(1, written + 1, 1 if FULL else 4):
         shop = Workshop(tmp_path / f"{k:02}")
@@ -147,7 +148,7 @@ def test_killed_by_the_kernel_at_any_line_of_the_probe_it_is_the_same(
             timeout=120,
         )
         if b"ptrace" in done.stderr:
-            pytest.skip("strace may not trace here")
+            cannot("strace may not trace here")
         assert done.returncode == SIGKILL, done.stderr
         said = replayed(shop.log.parent, capfd)
         assert_nothing_is_lost(shop.log.parent, undisturbed, k, torn=False, said=said)

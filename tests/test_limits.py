@@ -26,6 +26,8 @@ DEFAULTS = {
     "log_ratio": 2000,
     "log_lines": 250_000,
     "damaged_lines": 100_000,
+    "results_bytes": 100_663_296,
+    "results_ratio": 32,
 }
 
 

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 import zstandard
 from command_line import place
+from full_size import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bundler import limits
+from bundler.blocks import why_not_captured
 from bundler.errors import BundleError, DamagedRecording, HostileRecording, TooNewRecording
 from bundler.formats import junit
 from bundler.formats.nextest_statuses import failure_of, outcome_of, run_status_of
@@ -155,6 +157,7 @@ def test_output_that_was_not_captured_is_said_so() -> None:
     recording = recorded("no-capture")
     assert recording.results.sessions[0].info["capture"] == "no"
     assert not any(test.attempts[0].output_offsets for test in recording.results.tests)
+    assert why_not_captured(recording.results.sessions[0]) == "the suite ran with --no-capture"
 
 
 def test_an_iteration_of_a_stress_run_is_an_occurrence() -> None:
@@ -287,6 +290,7 @@ def test_benchmarks_are_tests_whose_output_is_not_captured() -> None:
         "benchmark",
         "no",
     )
+    assert why_not_captured(results.sessions[0]) == "nextest does not capture benchmarks"
 
 
 def test_a_pause_passes_through_and_counts_for_no_test() -> None:
@@ -422,7 +426,7 @@ def places(value: Any) -> list[tuple[Any, Any]]:
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_no_value_in_a_log_makes_another_error_than_ours(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

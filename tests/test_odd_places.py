@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 from command_line import BUNDLE, Ended, Place, place
-from test_bad_input import cannot, mounted
+from full_size import FULL
+from test_bad_input import mounted
+from tools import cannot
 
 from bundler import bundle
 from bundler.store import Store
 from bundler.verification import verify
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX files, limits and clocks")
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 FAILS = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
 SUITE = "def test_a(): assert 0\n"
 
@@ -120,6 +121,13 @@ def test_a_store_without_inodes_is_one_line_and_the_suite_runs(here: Place, inod
                 state = recording.manifest.status.state
                 assert said or (state, verify(recording)) == ("failed", [])
         assert here.bundle("list").code == 0
+
+
+def test_a_store_that_refuses_is_said_with_what_to_set(here: Place) -> None:
+    here.file("taken", "a file where the store should be")
+    store = str(here.project / "taken")
+    [said] = runs_as_ever(here.bundle("run", "--", *FAILS, BUNDLE_STORE=store))
+    assert said.endswith("; BUNDLE_STORE can name another place")
 
 
 def test_a_wall_clock_that_jumps_back_leaves_durations_alone(here: Place) -> None:

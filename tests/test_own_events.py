@@ -18,7 +18,7 @@ from builders import SEED, a_log, a_recording, a_test, line
 from command_line import HERE
 from own_event_runs import DRAIN, Run, a_run
 
-from bundler import bundle
+from bundler import bundle, packing
 from bundler.cli import run
 from bundler.event_view import event_line
 from bundler.events import Event, encode_line
@@ -333,7 +333,7 @@ def test_a_test_as_json_is_its_log_and_its_events(tmp_path: Path, capfd: Capture
 def test_a_zip_and_a_directory_say_the_same(tmp_path: Path, capfd: Capture) -> None:
     path = a_run(tmp_path / "run")
     with (tmp_path / "run.zip").open("wb") as file:
-        bundle.pack(path, file)
+        packing.pack(path, file)
     texts = []
     for name in (path, tmp_path / "run.zip"):
         assert run(["replay", str(name), "--events"]) == 0

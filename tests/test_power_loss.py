@@ -17,17 +17,17 @@ from pathlib import Path
 import pytest
 from command_line import HERE
 from fault_driver import KILLED, PROJECT
-from test_bad_input import cannot
+from full_size import FULL
 from test_kill_everywhere import IDS, begin, ids, record, unsound, whole
+from tools import cannot
 
-from bundler import bundle
+from bundler import bundle, packing, sealing
 from bundler.store import Store
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ext4 on a loop device"),
 ]
-FULL = bool(os.environ.get("BUNDLE_TEST_FULL"))
 DONE = 100
 
 
@@ -106,7 +106,7 @@ def test_what_was_sealed_before_stays_and_what_is_sealed_now_is_whole(
         path = Store(root / "store", PROJECT).runs()[0].path
         whole(path, events=5)
         assert code == KILLED or (path / bundle.SEALED_LOG).exists()
-        bundle.seal_abandoned(path)
+        sealing.seal_abandoned(path)
         assert unsound(path) == []
 
 
@@ -125,7 +125,7 @@ def test_a_run_that_was_added_is_whole_or_not_there(tmp_path: Path, image: Path)
     away = Store(start / "away", PROJECT)
     record(away, IDS[7], finished=True)
     with (start / "other.zip").open("wb") as file:
-        bundle.pack(away.runs()[0].path, file)
+        packing.pack(away.runs()[0].path, file)
     for root, code in cuts("add", start, image):
         store = Store(root / "store", PROJECT)
         assert ids(store) in ([IDS[0]], [IDS[0], IDS[7]])

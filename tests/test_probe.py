@@ -374,6 +374,22 @@ def test_a_module_that_cannot_be_imported_says_why_and_where(run: Run) -> None:
     assert (failure.file, failure.line) == ("test_bad.py", 1)
 
 
+@pytest.mark.parametrize("args", [(), ("-n1",)])
+def test_what_could_not_be_imported_has_its_traceback(
+    tmp_path: Path, args: tuple[str, ...]
+) -> None:
+    if args and unmet(("xdist",)):
+        pytest.skip(f"{PYTHON} has no xdist")
+    shop = Workshop(tmp_path)
+    shop.lay({"test_it.py": "import nowhere_to_be_found\n"})
+    (problem,) = shop.probed(*args).results.collection
+    lines = (problem.failures[0].traceback or "").splitlines()
+    assert lines[-2:] == [
+        "    import nowhere_to_be_found",
+        "E   ModuleNotFoundError: No module named 'nowhere_to_be_found'",
+    ]
+
+
 def test_a_syntax_error_says_where(run: Run) -> None:
     (problem,) = run("syntax_error").probed.results.collection
     assert (problem.failures[0].type, problem.failures[0].line) == ("SyntaxError", 1)

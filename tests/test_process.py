@@ -3,109 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import resource
-import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
+from process_driver import (
+    PYTHON,
+    command,
+    ended,
+    environment,
+    finish,
+    heard,
+    is_gone,
+    leave,
+    python_snippet,
+    start,
+    status_of,
+    wait_until,
+)
+from process_driver import nothing_outlives_its_test as nothing_outlives_its_test
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals, fork and pipes of POSIX")
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc, /dev/full or poll")
-
-DRIVER = Path(__file__).parent / "record_process.py"
-ROOT = DRIVER.parent.parent
-PYTHON = sys.executable
-
-
-def command(record: Path, *argv: str) -> list[str]:
-    record.mkdir(exist_ok=True)
-    return [PYTHON, str(DRIVER), str(record), *argv]
-
-
-def environment(prepare: str = "", **more: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT), "PREPARE": prepare, **more}
-
-
-def start(record: Path, *argv: str, prepare: str = "", **options: Any) -> subprocess.Popen[bytes]:
-    """Start a command under recording, without a terminal, as CI would."""
-    settings: dict[str, Any] = {"stdin": subprocess.DEVNULL, "start_new_session": True}
-    settings |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": environment(prepare)}
-    process = subprocess.Popen(command(record, *argv), **{**settings, **options})
-    running.append(process)
-    return process
-
-
-running: list[subprocess.Popen[bytes]] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_outlives_its_test() -> Iterator[None]:
-    yield
-    while running:
-        process = running.pop()
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-
-def finish(process: subprocess.Popen[bytes], sent: bytes | None = None) -> tuple[bytes, bytes]:
-    stdout, stderr = process.communicate(sent, timeout=20)
-    return stdout or b"", stderr or b""
-
-
-def heard(pipe: IO[bytes] | None) -> bytes:
-    """Wait for the next piece that comes through a pipe."""
-    assert pipe is not None
-    assert select.select([pipe], [], [], 10)[0], "nothing came"
-    return os.read(pipe.fileno(), 1000)
-
-
-def leave(pipe: IO[bytes] | None) -> None:
-    """Read no further, as `head` does."""
-    assert pipe is not None
-    pipe.close()
-
-
-def ended(record: Path) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads((record / "exit.json").read_text())
-    return document
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.01)
-
-
-def is_gone(pid: int) -> bool:
-    try:
-        return status_of(pid, "State").startswith("Z")
-    except FileNotFoundError:
-        return True
-
-
-def python_snippet(body: str) -> list[str]:
-    return [PYTHON, "-c", f"import os, signal, sys, time\n{body}"]
-
-
-def status_of(pid: int, field: str) -> str:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(f"{field}:"):
-            return line.split(":", 1)[1].strip()
-    raise AssertionError(f"no {field}")
-
 
 # --- how it ends ---
 
@@ -405,175 +333,6 @@ def test_what_a_grandchild_prints_right_after_the_end_is_kept(tmp_path: Path) ->
     assert (tmp_path / "r" / "stdout").read_bytes() == b"early\nlate\n"
 
 
-# --- signals ---
-
-COUNTER = """
-import collections
-seen = collections.Counter()
-def count(number, _):
-    seen.update([signal.Signals(number).name])
-for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"):
-    signal.signal(getattr(signal, name), count)
-os.write(1, b"ready\\n")
-deadline = time.monotonic() + 20
-while not os.path.exists("enough") and time.monotonic() < deadline:
-    time.sleep(0.02)
-print(dict(seen))
-"""
-
-
-def start_counter(tmp_path: Path, **options: Any) -> subprocess.Popen[bytes]:
-    process = start(tmp_path / "r", *python_snippet(COUNTER), cwd=tmp_path, **options)
-    assert heard(process.stdout) == b"ready\n"
-    return process
-
-
-def counted(tmp_path: Path, process: subprocess.Popen[bytes]) -> dict[str, int]:
-    time.sleep(0.4)
-    (tmp_path / "enough").touch()
-    seen: dict[str, int] = eval(finish(process)[0])
-    return seen
-
-
-def test_each_signal_is_passed_on_once_and_remembered(tmp_path: Path) -> None:
-    process = start_counter(tmp_path)
-    names = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"]
-    for name in names:
-        os.kill(process.pid, getattr(signal, name))
-        time.sleep(0.05)
-    assert counted(tmp_path, process) == dict.fromkeys(names, 1)
-    assert ended(tmp_path / "r")["forwarded"] == names
-    assert ended(tmp_path / "r")["code"] == 0
-
-
-def test_a_second_signal_is_passed_on_as_well(tmp_path: Path) -> None:
-    process = start_counter(tmp_path)
-    for _ in range(2):
-        os.kill(process.pid, signal.SIGTERM)
-        time.sleep(0.1)
-    assert counted(tmp_path, process) == {"SIGTERM": 2}
-    assert ended(tmp_path / "r")["forwarded"] == ["SIGTERM", "SIGTERM"]
-
-
-def test_a_signal_is_passed_on_while_our_reader_is_stuck(tmp_path: Path) -> None:
-    process = start(
-        tmp_path / "r", "sh", "-c", "trap 'touch told; exit 5' TERM; yes & wait", cwd=tmp_path
-    )
-    time.sleep(0.4)
-    os.kill(process.pid, signal.SIGTERM)
-    wait_until((tmp_path / "told").exists)
-    time.sleep(0.2)
-    os.kill(process.pid, signal.SIGTERM)  # the command is gone: this one is for us
-    assert process.wait(timeout=5) == 5
-    finish(process)
-    assert ended(tmp_path / "r")["forwarded"] == ["SIGTERM"]
-
-
-def test_a_signal_is_passed_on_while_the_recorder_is_busy(tmp_path: Path) -> None:
-    prepare = "import time\nsettings['on_output'] = lambda *_: time.sleep(1.5)"
-    script = "trap 'touch told; exit' TERM; echo x; while :; do sleep 0.05; done"
-    process = start(tmp_path / "r", "sh", "-c", script, cwd=tmp_path, prepare=prepare)
-    heard(process.stdout)
-    began = time.monotonic()
-    os.kill(process.pid, signal.SIGTERM)
-    wait_until((tmp_path / "told").exists)
-    assert time.monotonic() - began < 1
-    finish(process)
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_signal_while_the_command_is_started_is_not_lost(tmp_path: Path, moment: str) -> None:
-    prepare = f"""
-import signal
-from bundler.runners.process import posix
-fork = posix.start
-def start(launch):
-    if "{moment}" == "before":
-        os.kill(os.getpid(), signal.SIGTERM)
-    started = fork(launch)
-    if "{moment}" == "after":
-        os.kill(os.getpid(), signal.SIGTERM)
-    return started
-posix.start = start
-"""
-    process = start(tmp_path / "r", "sleep", "10", prepare=prepare)
-    began = time.monotonic()
-    finish(process)
-    assert process.returncode == -signal.SIGTERM
-    assert time.monotonic() - began < 3
-
-
-@linux_only
-def test_killing_our_process_group_kills_the_command(tmp_path: Path) -> None:
-    process = start(tmp_path / "r", "sh", "-c", "echo $$; exec sleep 30")
-    pid = int(heard(process.stdout))
-    os.killpg(process.pid, signal.SIGKILL)
-    finish(process)
-    wait_until(partial(is_gone, pid))
-
-
-@linux_only
-def test_the_command_has_the_dispositions_that_we_were_given(tmp_path: Path) -> None:
-    show = "grep -E 'Sig(Ign|Blk)' /proc/self/status"
-    expected = subprocess.run(["sh", "-c", show], stdout=subprocess.PIPE, check=True).stdout
-    assert finish(start(tmp_path / "r", "sh", "-c", show))[0] == expected
-    assert not int(expected.split()[3], 16) & 1 << signal.SIGPIPE - 1
-
-
-@linux_only
-def test_what_was_ignored_stays_ignored(tmp_path: Path) -> None:
-    shell = ["sh", "-c", 'trap "" HUP INT; exec "$@"', "sh"]
-    wrapped = command(tmp_path / "r", "grep", "SigIgn", "/proc/self/status")
-    done = subprocess.run([*shell, *wrapped], env=environment(), stdout=subprocess.PIPE, check=True)
-    assert int(done.stdout.split()[1], 16) == 1 << signal.SIGHUP - 1 | 1 << signal.SIGINT - 1
-
-
-@linux_only
-def test_a_blocked_or_ignored_sigchld_hides_no_end(tmp_path: Path) -> None:
-    body = "print(*(line.split()[1] for line in open('/proc/self/status') if line[:3] == 'Sig'))"
-    child = 1 << signal.SIGCHLD - 1
-    for prepare, blocked, ignored in (
-        ("import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)", 0, child),
-        ("import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})", child, 0),
-    ):
-        process = start(tmp_path / "r", *python_snippet(body + "; sys.exit(7)"), prepare=prepare)
-        mask, disposition, _ = (int(word, 16) for word in finish(process)[0].split()[-3:])
-        assert process.returncode == 7
-        assert mask & child == blocked
-        assert disposition & child == ignored
-
-
-def test_a_command_that_we_may_not_signal_runs_on(tmp_path: Path) -> None:
-    prepare = """
-import os
-def refuse(*_):
-    raise PermissionError(1, "Operation not permitted")
-os.kill = refuse
-"""
-    process = start(tmp_path / "r", "sh", "-c", "echo up; sleep 0.3; exit 2", prepare=prepare)
-    assert heard(process.stdout) == b"up\n"
-    os.kill(process.pid, signal.SIGTERM)
-    finish(process)
-    assert process.returncode == 2
-    assert ended(tmp_path / "r")["forwarded"] == ["SIGTERM"]
-
-
-def test_under_nohup_a_hang_up_ends_neither(tmp_path: Path) -> None:
-    wrapped = command(tmp_path / "r", "sh", "-c", "echo ready; sleep 0.5; echo done")
-    process = subprocess.Popen(
-        ["nohup", *wrapped],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert heard(process.stdout) == b"ready\n"
-    os.kill(process.pid, signal.SIGHUP)
-    assert finish(process)[0] == b"done\n"
-    assert process.returncode == 0
-    assert ended(tmp_path / "r")["forwarded"] == []
-
-
 # --- descriptors ---
 
 
@@ -662,58 +421,3 @@ atexit.register(lambda: print(len(ticks), ticks[-1] - ticks[0]))
     ticks, seconds = stdout.split()
     assert 3 <= int(ticks) <= 5
     assert float(seconds) < 0.05
-
-
-# --- pipes and threads, as on Windows ---
-
-
-@pytest.fixture
-def threaded() -> str:
-    return (
-        "from bundler.runners.process import windows\n"
-        "def run(argv, *, env, cwd, on_output, on_idle, show=None):\n"
-        "    return windows.run_with_threads(argv, env=env, cwd=cwd, on_output=on_output,\n"
-        "        on_idle=on_idle, show=show, streams=(0, 1, 2))\n"
-        "globals()['run'] = run\n"
-    )
-
-
-def test_threads_pass_every_byte_on(tmp_path: Path, threaded: str) -> None:
-    content = random.Random(8).randbytes(3_000_000)
-    (tmp_path / "content").write_bytes(content)
-    script = "cat content & cat content >&2; wait; exit 3"
-    process = start(tmp_path / "r", "sh", "-c", script, cwd=tmp_path, prepare=threaded)
-    assert finish(process) == (content, content)
-    assert (tmp_path / "r" / "stdout").read_bytes() == content
-    assert (tmp_path / "r" / "stderr").read_bytes() == content
-    assert process.returncode == 3
-
-
-def test_threads_do_not_wait_for_a_grandchild(tmp_path: Path, threaded: str) -> None:
-    script = "echo mine; sleep 30 & echo $! > pid"
-    process = start(tmp_path / "r", "sh", "-c", script, cwd=tmp_path, prepare=threaded)
-    process.wait(timeout=5)
-    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
-    assert finish(process) == (b"mine\n", b"")
-
-
-def test_threads_let_a_reader_leave(tmp_path: Path, threaded: str) -> None:
-    process = start(tmp_path / "r", "yes", prepare=threaded)
-    heard(process.stdout)
-    leave(process.stdout)
-    assert process.wait(timeout=10) == -signal.SIGPIPE
-    finish(process)
-
-
-def test_threads_know_what_cannot_be_started(tmp_path: Path, threaded: str) -> None:
-    process = start(tmp_path / "r", "no-such-command", prepare=threaded)
-    assert finish(process) == (b"", b"")
-    assert process.returncode == 127
-    assert ended(tmp_path / "r")["error"] == "no-such-command: command not found"
-
-
-def test_threads_survive_a_recorder_that_fails(tmp_path: Path, threaded: str) -> None:
-    prepare = threaded + "settings['on_output'] = lambda *_: 1 / 0\n"
-    process = start(tmp_path / "r", "sh", "-c", "echo 1; echo 2", prepare=prepare)
-    assert finish(process) == (b"1\n2\n", b"")
-    assert "ZeroDivisionError" in ended(tmp_path / "r")["recording_error"]

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from pathlib import Path
 
 from builders import a_manifest, a_test
 
-from bundler import bundle, pruning
+from bundler import bundle, live_bundle, pruning
 from bundler.manifest import Parent, RunStatus
 from bundler.results import Results
 from bundler.retention import Policy
-from bundler.store import Store, new_run_id
+from bundler.store import Store
 
 DAY_S = 86_400
 
 
 def a_run(store: Store, *, outcome: str = "passed", days_ago: float = 0, parent: str = "") -> Path:
-    run_id = new_run_id()
+    run_id = str(uuid.uuid4())
     manifest = a_manifest(
         run_id=run_id,
         status=RunStatus("running"),
         parent=Parent(parent) if parent else None,
     )
-    live = bundle.begin(store.new_run(run_id), manifest, started_ns=time.monotonic_ns())
+    live = live_bundle.begin(store.new_run(run_id), manifest, started_ns=time.monotonic_ns())
     with live.log.open("ab") as log:
         log.writelines(a_test("t", outcome))
     state = "passed" if outcome == "passed" else "failed"
@@ -34,7 +35,7 @@ def a_run(store: Store, *, outcome: str = "passed", days_ago: float = 0, parent:
     return live.directory
 
 
-def _results(live: bundle.LiveBundle) -> Results:
+def _results(live: live_bundle.LiveBundle) -> Results:
     return bundle.read(live.directory).results
 
 
@@ -52,8 +53,8 @@ def test_more_runs_than_are_kept_go_the_least_used_first(tmp_path: Path) -> None
 
 def test_a_live_run_stays(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", tmp_path)
-    run_id = new_run_id()
-    live = bundle.begin(
+    run_id = str(uuid.uuid4())
+    live = live_bundle.begin(
         store.new_run(run_id),
         a_manifest(run_id=run_id, status=RunStatus("running")),
         started_ns=0,

@@ -124,12 +124,14 @@ def yes(value: object) -> str:
 def mutation() -> Iterator[str]:
     yield "## Measured: which mistakes the tests would see\n"
     yield "`python tests/mutation.py` makes small mistakes in a module, one at a time, and runs the"
-    yield "module's own tests. Those that are not seen were looked at: most change nothing that can"
-    yield "be told from outside (the size of a buffer, the words of a message).\n"
+    yield "module's own tests. Those that are not seen were looked at, and a test was written where"
+    yield "one was lacking: of a module that was tried whole, what is left changes nothing that can"
+    yield "be told from outside (the size of a buffer, a short cut, a default that nobody leaves"
+    yield "out).\n"
     yield "| module | mistakes tried | seen | |"
     yield "|---|---|---|---|"
     for module, found in sorted(noted("mutation").items()):
         share = f"{found['seen'] / found['tried']:.0%}"
-        every = "" if found["every"] == 1 else f", every {found['every']}th tried"
+        every = "" if found["every"] == 1 else f", one in {found['every']} tried"
         yield f"| `{module}.py` | {found['tried']}{every} | {found['seen']} | {share} |"
     yield ""

@@ -27,13 +27,14 @@ from replay_scenes import (
 )
 
 from bundler.about import damage, seconds, status_sentence
+from bundler.blocks import Layout, failure_blocks
 from bundler.filters import any_of
 from bundler.levels import LEVELS, FinalStatusLevel, Options, OutputWhen, StatusLevel
-from bundler.look import Look
+from bundler.look import Look, Style
 from bundler.manifest import RunStatus
 from bundler.recording import Recording
 from bundler.replay import event_lines, replay
-from bundler.results import Status, Verdict
+from bundler.results import Failure, Status, Verdict
 
 
 def shown(made: Recording, *, colour: bool = False, **options: Any) -> str:
@@ -332,6 +333,54 @@ def test_the_events_of_chosen_tests_are_those_and_no_others() -> None:
     assert all(b"test_total" in one for one in some)
 
 
+@pytest.mark.parametrize("first", ["def test_x():", "async def test_x():", "@mark\n    def f():"])
+def test_source_has_its_first_indentation_back(first: str) -> None:
+    traceback = f"{first}\n>       assert 0\nE       assert 0\n\ntest_it.py:2: AssertionError"
+    [_, *lines] = failure_blocks([Failure("call", "m", traceback=traceback)], BARE, Style.FAILED)
+    text = "\n".join(one.removeprefix("    ") for one in lines)
+    assert text == f"    {traceback}"
+
+
+@pytest.mark.parametrize("first", ["test_it.py:2: in test_x", "self = <T>", "> assert 0", "Error"])
+def test_what_is_no_source_stays_where_it_is(first: str) -> None:
+    lines = failure_blocks([Failure("call", "m", traceback=first)], BARE, Style.FAILED)
+    assert list(lines)[1] == f"    {first}"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [("ValueError: 3", "ValueError: 3"), ("3", "ValueError: 3"), ("", "ValueError: ")],
+)
+def test_the_type_of_a_failure_is_said_once(message: str, shown: str) -> None:
+    lines = failure_blocks([Failure("call", message, type="ValueError")], BARE, Style.FAILED)
+    assert list(lines)[1:] == [f"    {shown}"]
+
+
+PANIC = "thread 'bad' panicked at src/lib.rs:3:38:\nassertion failed\n"
+
+
+@pytest.mark.parametrize(
+    ("failure", "output", "twice"),
+    [
+        ({"message": "m", "traceback": PANIC}, f"out\n{PANIC}note", False),
+        ({"message": "want 3", "file": "a_test.go", "line": 4}, "    a_test.go:4: want 3\n", False),
+        ({"message": "m", "traceback": PANIC}, "assertion failed\n", True),
+        ({"message": "want 3", "file": "a_test.go", "line": 4}, "want 3\n", True),
+        ({"message": "out"}, "out\n", True),
+    ],
+)
+def test_a_failure_that_stands_in_the_output_is_shown_once(
+    failure: dict[str, Any], output: str, twice: bool
+) -> None:
+    failure = {"phase": "call", **failure}
+    made = recording(
+        a_log(session(), attempt("t", "failed", printed("t", output), failures=[failure]))
+    )
+    text = shown(made)
+    assert ("failure ───" in text, "stdout ───" in text) == (twice, True)
+
+
+BARE = Layout(Look())
 HOSTILE = st.text(st.sampled_from("\x1b[2Jm\x9b\r\n\t\x00\u202e:#\ud800aé "), max_size=12)
 
 

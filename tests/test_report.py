@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from full_size import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -218,7 +219,7 @@ MORE = (
 KINDS = ("begin", "collected", "test", "out", "sub", "done", "broken", "skipped", "end", "failed")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(
     st.lists(
         st.dictionaries(st.sampled_from(FIELDS + MORE), anything, max_size=8).flatmap(

@@ -332,6 +332,22 @@ def test_another_failure_of_the_same_test_is_not(other: list[bytes]) -> None:
     assert seen(other) is Seen.DIFFERENT
 
 
+@pytest.mark.parametrize(
+    ("here", "words"),
+    [
+        ("unlucky\nassert 4", "unlucky: assert 4, in place of assert 3"),
+        ("unlucky", "unlucky: nothing, in place of assert 3"),
+        ("lucky\nassert 3", "lucky"),
+    ],
+)
+def test_of_another_failure_that_begins_alike_the_line_that_differs_is_told(
+    here: str, words: str
+) -> None:
+    [original] = originals(results_of(a_log(failed("unlucky\nassert 3"))))
+    told = look(results_of(a_log(failed(here))), RunStatus("failed", exit_code=1), original)
+    assert told == (Seen.DIFFERENT, words)
+
+
 @pytest.mark.parametrize("outcome", ["passed", "xfailed"])
 def test_a_test_that_went_well_passed(outcome: str) -> None:
     assert seen(a_test("t", outcome)) is Seen.PASSED

@@ -179,6 +179,24 @@ def test_the_recorded_time_zone_is_given_to_the_execution_and_said(here: Place) 
     assert "TZ=Asia/Tokyo" in told.stdout
 
 
+SELDOM = """
+import pathlib
+def test_seldom():
+    count = pathlib.Path("count")
+    times = int(count.read_text()) + 1 if count.exists() else 0
+    count.write_text(str(times))
+    assert times not in (0, 1), f"unlucky\\n{'abcdef'[times]}"
+"""
+
+
+def test_a_failure_that_differs_only_further_down_says_where_and_how_often(here: Place) -> None:
+    recorded(here, SELDOM)
+    told = here.bundle("repro").stdout
+    assert "FAILS DIFFERENTLY" in told
+    assert "it fails alone, but not as recorded, in 1 of " in told
+    assert "AssertionError: unlucky: b, in place of a\n" in told
+
+
 def test_where_the_executions_part_is_shown(here: Place) -> None:
     suite = "import os\ndef test_victim():\n    print('mode', os.environ.get('MODE'))\n"
     recorded(here, suite + "    assert 'MODE' not in os.environ\n", MODE="x")
@@ -267,6 +285,14 @@ def test_victim(): assert not LIST
     assert told.code == 2, told.stderr
     assert told.stdout.startswith("COULD NOT RUN")
     assert "no failure in 1 execution, and no time for the others" in told.stdout
+
+
+def test_a_report_of_junit_is_reproduced_under_the_names_of_pytest(here: Place) -> None:
+    here.file("test_it.py", "def test_bad(): assert 1 == 2")
+    here.run([*PYTEST, "--junitxml=report.xml"])
+    told = here.bundle("repro", "report.xml", "test_bad")
+    assert told.code == 1, told.stderr
+    assert told.stdout.startswith("REPRODUCED  test_it.py::test_bad")
 
 
 def test_a_run_of_another_runner_is_no_run_of_pytest(here: Place) -> None:

@@ -198,6 +198,24 @@ def test_a_node_that_fails_takes_with_it_what_lies_inside(node: str, inside: boo
     assert (test_id in state_after(passing(test_id), results).outstanding) is inside
 
 
+@pytest.mark.parametrize(
+    ("node", "inside"),
+    [
+        ("pkg", True),
+        ("pkg.test_a", True),
+        ("pkg.test_a.TestX", True),
+        ("pkg.test", False),
+        ("pkg.test_b", False),
+    ],
+)
+def test_a_module_of_unittest_that_fails_takes_with_it_what_lies_inside(
+    node: str, inside: bool
+) -> None:
+    test_id = "pkg.test_a.TestX.test_y"
+    results = saw(line("CollectionFailed", node, failures=[]))
+    assert (test_id in state_after(passing(test_id), results).outstanding) is inside
+
+
 def test_a_file_that_skips_itself_skips_its_tests() -> None:
     before = State(frozenset({"a.py::t"}), frozenset({"a.py::u"}))
     results = saw(line("CollectionSkipped", "a.py", reason="no numpy"), collected("b.py::t"))
@@ -330,6 +348,17 @@ def test_where_no_order_was_recorded_the_start_tells_it() -> None:
     ]
     sequences = worker_sequences(saw(*lines), {"t.py::a"})
     assert [names(one) for one in sequences] == ["ba"]
+
+
+def test_what_a_worker_ran_is_in_the_order_that_was_recorded_and_then_what_has_none() -> None:
+    results = saw(
+        line("TestStarted", "t.py::d", ts_us=5),
+        line("TestStarted", "t.py::c", ts_us=10, order=2),
+        line("TestStarted", "t.py::b", ts_us=20, order=1),
+        line("TestStarted", "t.py::a", ts_us=30, order=0),
+    )
+    sequences = worker_sequences(results, {f"t.py::{one}" for one in "abcd"})
+    assert [names(one) for one in sequences] == ["abcd"]
 
 
 def test_what_came_from_before_the_parent_is_expected_last() -> None:

@@ -64,6 +64,44 @@ def test_a_chain_runs_what_did_not_pass_until_nothing_is_outstanding(here: Place
     assert ran(here) == ["c"]
 
 
+def test_a_run_that_ended_before_any_test_is_not_green_and_runs_again_as_a_whole(
+    here: Place,
+) -> None:
+    lay(here, "a")
+    broken = here.file("conftest.py", "import no_such_module")
+    assert here.bundle("run", "--", *PYTEST).code == 4
+    ended = rerun(here)
+    assert ended.code == 4
+    assert "it ended before any test was told of, so all of it runs" in ended.stderr
+    assert "nothing is outstanding" not in ended.stderr
+    assert "no test is outstanding, but the command ended with exit code 4" in ended.stderr
+    broken.unlink()
+    ended = rerun(here)
+    assert (ended.code, ran(here)) == (0, ["a"])
+    assert "nothing is outstanding" in ended.stderr
+
+
+def test_a_rerun_that_ended_before_any_test_does_not_say_that_they_are_gone(here: Place) -> None:
+    lay(here, "a", "b", b="fail")
+    here.bundle("run", "--", *PYTEST)
+    here.file("conftest.py", "import no_such_module")
+    ended = rerun(here)
+    assert ended.code == 4
+    assert ended.stderr.splitlines()[-2:] == [
+        "bundle: 1 still outstanding:",
+        "  test_it.py::test_b",
+    ]
+
+
+def test_a_run_of_another_runner_that_ended_before_any_test_runs_again(here: Place) -> None:
+    go = here.file("go", "#!/bin/sh\necho again >> ran\nexit 1\n")
+    go.chmod(0o755)
+    ended = here.bundle("run", "--", "./go", "test", "./...")
+    assert "told of no test: it ended with exit code 1" in ended.stderr
+    assert rerun(here).code == 1
+    assert (here.project / "ran").read_text() == "again\nagain\n"
+
+
 def test_nothing_left_to_run_is_success(here: Place) -> None:
     lay(here, "a")
     here.bundle("run", "--", *PYTEST)
@@ -85,9 +123,31 @@ def test_a_test_that_is_gone_is_listed_and_not_fatal(here: Place) -> None:
     here.bundle("run", "--", *PYTEST)
     lay(here, "a", "b")
     ended = rerun(here)
-    assert "1 not here any more" in ended.stderr
-    assert "test_it.py::test_c" in ended.stderr
     assert ran(here) == ["b"]
+    assert ended.stderr.splitlines()[-2:] == [
+        "bundle: 1 still outstanding, not here any more:",
+        "  test_it.py::test_c",
+    ]
+    lay(here, "a", "b", "c", b="fail", c="fail")
+    here.bundle("run", "--", *PYTEST)
+    lay(here, "a", "b", b="fail")
+    assert rerun(here).stderr.splitlines()[-3:] == [
+        "bundle: 2 still outstanding:",
+        "  test_it.py::test_b",
+        "  test_it.py::test_c  (not here any more)",
+    ]
+
+
+def test_a_rerun_in_another_project_says_where_the_run_is_from(here: Place) -> None:
+    lay(here, "a", "b", b="fail")
+    here.bundle("run", "--", *PYTEST)
+    here.bundle("pack", "-o", "ci.zip")
+    for name in ("test_it.py", "outcomes.json"):
+        (here.project / name).unlink()
+    ended = rerun(here, "ci.zip")
+    assert ended.code == 5
+    assert "none of its tests is in this project; run " in ended.stderr
+    assert f"was recorded in {here.project}\n" in ended.stderr
 
 
 def test_a_narrowed_rerun_forgets_nothing_and_says_what_is_left(here: Place) -> None:

@@ -58,6 +58,16 @@ def test_of_too_many_runs_the_least_recently_used_go() -> None:
     ]
 
 
+def test_each_goes_for_the_reason_that_is_its_own() -> None:
+    runs = [a_run(0, days_ago=40), *(a_run(number) for number in range(1, 10))]
+    found = plan(runs, Policy(keep_runs=7), NOW)
+    assert [(run.run_id, reason) for run, reason in found.delete] == [
+        ("r0", Reason.DAYS),
+        ("r1", Reason.RUNS),
+        ("r2", Reason.RUNS),
+    ]
+
+
 def test_of_too_many_bytes_the_green_ones_go_first() -> None:
     runs = [a_run(number, size=10, failed=number < 3) for number in range(12)]
     found = plan(runs, replace(UNLIMITED, keep_bytes=90), NOW)
@@ -112,6 +122,12 @@ def test_a_live_run_and_what_it_is_a_rerun_of_are_kept() -> None:
 def test_the_newest_runs_are_always_kept(keep_runs: int | None, kept: int) -> None:
     policy = Policy(keep_runs=keep_runs, keep_bytes=0, keep_days=0)
     assert len(plan(one_a_day(20), policy, NOW).keep) == kept
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_a_project_of_few_runs_keeps_them_all(count: int) -> None:
+    policy = Policy(keep_runs=None, keep_bytes=0, keep_days=0)
+    assert deleted(one_a_day(count), policy) == []
 
 
 def test_without_limits_nothing_goes() -> None:
@@ -175,6 +191,16 @@ def test_runs_of_a_clock_that_was_behind_are_judged_by_their_place() -> None:
     assert deleted(runs, replace(UNLIMITED, keep_runs=100), NOW - TEN_YEARS) == [
         f"r{number}" for number in range(10)
     ]
+
+
+def test_a_use_that_is_not_believed_was_no_later_than_any_run_that_was_recorded_after_it() -> None:
+    runs = [a_run(number) for number in range(7)]
+    runs[0] = replace(runs[0], used_us=NOW + TEN_YEARS)
+    assert deleted(runs, MONTH) == []
+    for behind in (1, 6):
+        created = NOW - 40 * DAY_US
+        after = [*runs[:behind], replace(runs[behind], created_us=created), *runs[behind + 1 :]]
+        assert deleted(after, MONTH) == ["r0"]
 
 
 def test_a_project_that_rests_keeps_its_runs() -> None:

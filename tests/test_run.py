@@ -124,17 +124,9 @@ def test_a_usage_error_of_pytest_is_recorded(here: Place) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="process groups are POSIX")
 def test_a_killed_process_group_leaves_a_bundle_that_names_the_running_test(here: Place) -> None:
     here.file("test_slow.py", SLOW)
-    child = subprocess.Popen(
-        [*BUNDLE, "run", "--", *PYTEST],
-        cwd=here.project,
-        env=here.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    _wait_for(here.project / "running")
+    child = _running(here)
     os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    child.communicate()
     assert here.verdicts() == {
         "test_slow.py::test_first": "passed",
         "test_slow.py::test_slow": "unfinished",
@@ -152,15 +144,7 @@ def test_a_killed_process_group_leaves_a_bundle_that_names_the_running_test(here
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
 def test_a_cancelled_run_says_so_and_its_test_is_unfinished_not_failed(here: Place) -> None:
     here.file("test_slow.py", SLOW)
-    child = subprocess.Popen(
-        [*BUNDLE, "run", "--", *PYTEST],
-        cwd=here.project,
-        env=here.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    _wait_for(here.project / "running")
+    child = _running(here)
     child.send_signal(signal.SIGINT)
     _, stderr = child.communicate(timeout=30)
     assert child.returncode == 2
@@ -249,6 +233,20 @@ def test_pytest_bundle_under_bundle_run_records_once(here: Place) -> None:
     assert len(here.verdicts()) == 3
     runs = [path for path in here.store.glob("*/*") if path.is_dir()]
     assert len(runs) == 1
+
+
+def _running(here: Place) -> subprocess.Popen[bytes]:
+    """A run in the middle of its slow test."""
+    child = subprocess.Popen(
+        [*BUNDLE, "run", "--", *PYTEST],
+        cwd=here.project,
+        env=here.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    _wait_for(here.project / "running")
+    return child
 
 
 def _wait_for(path: Path) -> None:

@@ -15,7 +15,7 @@ import zstandard
 from builders import a_log, a_manifest, a_test, line
 from command_line import Place, place
 
-from bundler import bundle
+from bundler import bundle, sealing
 from bundler.manifest import encode_document, to_document
 from bundler.masked_copy import write_masked_copy
 from bundler.recording import Recording
@@ -92,7 +92,7 @@ def a_bundle(directory: Path, log: bytes) -> Recording:
     directory.mkdir()
     (directory / "manifest.json").write_bytes(encode_document(to_document(manifest)))
     (directory / "events.ndjson").write_bytes(log)
-    bundle.seal(directory, manifest)
+    sealing.seal(directory, manifest)
     return bundle.read(directory)
 
 

@@ -21,9 +21,10 @@ from round_trip import written
 from bundler.bundle import read
 from bundler.events import decode_line, encode_line
 from bundler.formats import WRITERS
-from bundler.manifest import encode_document, exact_seed, parse_manifest, parse_own, to_document
+from bundler.manifest import encode_document, parse_manifest, parse_own, to_document
 from bundler.recording import Recording
-from bundler.seeds import scenario_seed, show_seed
+from bundler.seeds import exact_seed, scenario_seed, show_seed
+from bundler.testing import NdjsonEvent
 
 SEEDS = [0, 1, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1]
 CARRIED = {"junit": "junit_reader", "ctrf": "ctrf_reader"}
@@ -36,7 +37,8 @@ def seeded(seed: int) -> Recording:
     for text in a_test("t.py::test"):
         event = json.loads(text)
         own = scenario_seed(seed, "t.py::test")
-        lines.append((json.dumps({**event, "seed": own}) + "\n").encode())
+        event |= {"seed": own, "seed_hex": show_seed(own)}
+        lines.append((json.dumps(event) + "\n").encode())
     return a_recording(a_log(lines), seed=seed, seed_hex=show_seed(seed))
 
 
@@ -75,6 +77,20 @@ def test_a_seed_that_was_rounded_is_read_as_the_hex_beside_it_says(seed: int) ->
 )
 def test_another_seed_is_not_made_of_what_stands_beside_it(seed: int, beside: object) -> None:
     assert exact_seed(seed, beside) == seed
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_seed_of_an_event_that_was_rounded_is_the_hex_beside_it(seed: int) -> None:
+    text = encode_line("Mine", ts_us=0, category="x", message="", seed=seed)
+    rounded = json.dumps({**json.loads(text), "seed": int(float(seed))}).encode()
+    assert decode_line(rounded).seed == seed == NdjsonEvent.from_line(rounded).seed
+
+
+@pytest.mark.parametrize("seed_hex", [show_seed(8), "7", "f" * 17, "", "x" * 16])
+def test_the_seed_of_an_event_is_not_made_of_what_stands_beside_it(seed_hex: str) -> None:
+    text = encode_line("Mine", ts_us=0, category="x", message="", seed=7)
+    other = json.dumps({**json.loads(text), "seed_hex": seed_hex}).encode()
+    assert decode_line(other).seed == 7 == NdjsonEvent.from_line(other).seed
 
 
 # --- through JavaScript ------------------------------------------------------------------------
@@ -139,3 +155,21 @@ def test_every_document_of_ours_keeps_its_seeds_through_javascript(tmp_path: Pat
     assert manifest["seed"] == 2**64 + 384 != 2**64 - 1  # as JavaScript rounds and prints it
     (run / "manifest.json").write_text(back["manifest.json"])
     assert read(run).manifest.seed == 2**64 - 1
+
+
+def test_every_event_with_a_seed_keeps_it_through_javascript(tmp_path: Path) -> None:
+    """Of the run's log and of a test's own: what the probe, the wrapper and the tests write."""
+    here = place(tmp_path)
+    here.file("test_it.py", "def test_fails(bundle): bundle.log('Mine'); print('x'); assert 0\n")
+    words = ("run", "--seed", str(2**64 - 1), "--", sys.executable, "-m", "pytest", "-q")
+    assert here.bundle(*words, "-p", "no:cacheprovider").code == 1
+    recording = here.latest()
+    logs = [b"".join(line.content + b"\n" for line in recording.log.lines())]
+    logs += [recording.files[name] for name in recording.files if name.endswith(".ndjson")]
+    lines = [line for log in logs for line in log.splitlines() if b'"seed"' in line]
+    back = through_javascript([line.decode() for line in lines])
+    seeds = {decode_line(line).seed for line in lines}
+    assert seeds == {2**64 - 1, scenario_seed(2**64 - 1, "test_it.py::test_fails")}
+    for line, again in zip(lines, back, strict=True):
+        assert json.loads(line)["seed_hex"] == show_seed(json.loads(line)["seed"])
+        assert decode_line(again.encode()).seed == decode_line(line).seed

@@ -26,11 +26,15 @@ from replay_scenes import (
 )
 
 from bundler.cli import run
-from bundler.details import lines_of_test, matching_tests, neighbours, run_lines
+from bundler.levels import Options
 from bundler.look import Look
 from bundler.manifest import Log, Member
 from bundler.names import slug
+from bundler.naming import matching_tests
 from bundler.recording import Recording
+from bundler.replay import replay
+from bundler.run_details import run_lines
+from bundler.test_details import lines_of_test, neighbours
 
 Capture = pytest.CaptureFixture[str]
 
@@ -52,6 +56,27 @@ def test_every_kind_of_run_looks_as_it_should(scene: str) -> None:
 @pytest.mark.parametrize("name", ["test_total", "test_flaky", "test_never", "test_stuck"])
 def test_every_kind_of_test_looks_as_it_should(name: str) -> None:
     agrees(f"show-test-{name}", shown_test(of_every_verdict(), name))
+
+
+@pytest.mark.parametrize(
+    ("runner", "why"),
+    [
+        ("pytest", "the suite ran with -s"),
+        ("nextest", "the suite ran with --no-capture"),
+        ("unittest", "the suite ran without --buffer"),
+        ("rspec", "rspec leaves it where it is printed"),
+        (["a", "list"], "['a', 'list'] leaves it where it is printed"),
+    ],
+)
+def test_why_nothing_was_captured_is_said_in_the_words_of_the_runner(
+    runner: object, why: str
+) -> None:
+    log = a_log(session(runner=runner, capture="no"), attempt("test_total", "failed"))
+    for shown in (
+        shown_test(recording(log), "test_total"),
+        "\n".join(replay(recording(log), Options(), Look(), name="x")),
+    ):
+        assert f"(output was not captured: {why})" in shown
 
 
 def test_every_subtest_is_shown() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_process import ended, finish, start
+from process_driver import ended, finish, start
 from test_process_terminal import Screen, screen  # noqa: F401 - a fixture
 
 from bundler.errors import DamagedRecording

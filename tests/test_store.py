@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from builders import a_manifest, a_test
 
-from bundler import bundle, pruning
+from bundler import bundle, live_bundle, packing, pruning
 from bundler.errors import AmbiguousRun, DamagedRecording, NotARecording, OutputError, RunNotFound
 from bundler.manifest import RunStatus
 from bundler.results import Status
@@ -24,7 +24,7 @@ IDS = [f"{n:08x}-0000-4000-8000-000000000000" for n in (0xABCD0001, 0xABCE0002, 
 def store_with(tmp_path: Path, ids: list[str] = IDS) -> Store:
     store = Store(tmp_path / "store", tmp_path / "project")
     for run_id in ids:
-        live = bundle.begin(
+        live = live_bundle.begin(
             store.new_run(run_id),
             a_manifest(run_id=run_id, status=RunStatus("running")),
             started_ns=time.monotonic_ns(),
@@ -72,7 +72,7 @@ def test_a_damaged_run_disturbs_no_other(tmp_path: Path) -> None:
 
 def test_a_run_whose_recorder_vanished_is_listed_as_interrupted(tmp_path: Path) -> None:
     store = Store(tmp_path / "store", tmp_path)
-    live = bundle.begin(
+    live = live_bundle.begin(
         store.new_run(IDS[0]), a_manifest(status=RunStatus("running")), started_ns=0
     )
     assert store.find("latest").live
@@ -128,7 +128,7 @@ def test_what_is_no_path(name: str) -> None:
 def test_a_pipe_is_read_as_the_file_is(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     with (tmp_path / "run.zip").open("wb") as target:
-        bundle.pack(store.find("latest").path, target)
+        packing.pack(store.find("latest").path, target)
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     copy = "import sys; open(sys.argv[2], 'wb').write(open(sys.argv[1], 'rb').read())"
@@ -148,7 +148,7 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path: Path) -> None:
 def test_what_is_added_keeps_its_id_and_every_event(tmp_path: Path) -> None:
     store = store_with(tmp_path)
     with (tmp_path / "run.zip").open("wb") as target:
-        bundle.pack(store.find("abcd").path, target)
+        packing.pack(store.find("abcd").path, target)
     here = Store(tmp_path / "store", tmp_path / "elsewhere")
     added = here.add(open_recording(str(tmp_path / "run.zip")), {"added_from": "run.zip"})
     recording = bundle.read(added.path)

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 from builders import a_manifest
+from full_size import examples
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from bundler import bundle, pruning
+from bundler import bundle, live_bundle, packing, pruning, sealing
 from bundler.archive import open_zip
-from bundler.bundle import LiveBundle
 from bundler.errors import AmbiguousRun, RunNotFound, UnreadableRecording
+from bundler.live_bundle import LiveBundle
 from bundler.manifest import RunStatus
 from bundler.retention import Policy
 from bundler.store import Store
@@ -80,7 +81,7 @@ class StoreAndDictionary(RuleBasedStateMachine):
         run_id = f"{digit}{self.made:07x}-0000-4000-8000-000000000000"
         manifest = a_manifest(run_id=run_id, status=RunStatus("running"))
         path = self.store.new_run(run_id)
-        live = bundle.begin(path, manifest, started_ns=time.monotonic_ns())
+        live = live_bundle.begin(path, manifest, started_ns=time.monotonic_ns())
         self.known[run_id] = Known(1, live)
         return run_id
 
@@ -118,14 +119,14 @@ class StoreAndDictionary(RuleBasedStateMachine):
     @rule(run_id=runs)
     def seal(self, run_id: str) -> None:
         if self.stands(run_id, live=False) and not self.known[run_id].damaged:
-            bundle.seal_abandoned(self.path(run_id))
+            sealing.seal_abandoned(self.path(run_id))
 
     @rule(target=zips, run_id=runs)
     def pack(self, run_id: str) -> str:
         name = f"{len(self.archives)}"
         if self.stands(run_id, live=False) and not self.known[run_id].damaged:
             target = io.BytesIO()
-            bundle.pack(self.path(run_id), target)
+            packing.pack(self.path(run_id), target)
             copy = Known(self.known[run_id].events, status=self.known[run_id].status)
             self.archives[name] = run_id, target.getvalue(), copy
         return name
@@ -232,7 +233,7 @@ class StoreAndDictionary(RuleBasedStateMachine):
 
 
 StoreAndDictionary.TestCase.settings = settings(
-    max_examples=30,
+    max_examples=examples(30),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

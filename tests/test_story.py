@@ -14,7 +14,7 @@ from asupersync_samples import written as unpacked
 from builders import SEED
 from own_event_runs import DRAIN, Run, X, a_run
 
-from bundler import bundle, own_events, story
+from bundler import adoption, own_events, story
 from bundler.cli import run
 from bundler.opening import read_path
 from bundler.story import told_by
@@ -152,7 +152,7 @@ def test_of_a_stored_artifacts_directory_everything_is_shown_too(tmp_path: Path)
     where = unpacked(tree("mixed"), tmp_path / "artifacts")
     directory = tmp_path / "stored"
     directory.mkdir()
-    bundle.adopt(directory, read_path(where), {})
+    adoption.adopt(directory, read_path(where), {})
     for place, prefix in ((where, ""), (directory, "source/")):
         made = read_path(place)
         told = [told_by(made, test) for test in made.results.tests]

@@ -151,6 +151,12 @@ def test_styles_that_pile_up_do_not_make_each_line_longer() -> None:
     assert max(map(len, lines)) < 100
 
 
+def test_of_many_styles_the_last_eight_are_taken_up_again() -> None:
+    styles = [f"\x1b[3{number}m" for number in range(8)] + ["\x1b[1m", "\x1b[2m"]
+    lines = coloured("".join(styles).encode() + b"x\ny")
+    assert lines[1] == "".join(styles[-8:]) + "y\x1b[0m"
+
+
 def test_a_character_cut_between_two_chunks_is_whole() -> None:
     assert plain("é".encode()[:1], "é".encode()[1:]) == ["é"]
 
@@ -159,6 +165,14 @@ def test_a_line_without_end_is_broken() -> None:
     lines = plain(*[b"x" * 500_000] * 5)
     assert sum(map(len, lines)) == 2_500_000
     assert max(map(len, lines)) <= 1_600_000
+
+
+def test_a_line_as_long_as_the_limit_is_whole() -> None:
+    assert plain(b"x" * MAX_LINE_BYTES, b"y\nz") == ["x" * MAX_LINE_BYTES + "y", "z"]
+
+
+def test_a_line_that_is_broken_at_its_very_end_is_followed_by_none() -> None:
+    assert plain(b"x" * (MAX_LINE_BYTES + 1)) == ["x" * (MAX_LINE_BYTES + 1)]
 
 
 @pytest.mark.parametrize(

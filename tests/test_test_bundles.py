@@ -13,12 +13,19 @@ from command_line import Place, place
 
 from bundler import test_bundles
 from bundler.fingerprint import fingerprint
+from bundler.manifest import FORMAT_MINOR
 from bundler.names import slug
 from bundler.schema import validator
 from bundler.seeds import scenario_seed
 from bundler.verification import repair, verify
 
 ID = "test_a.py::test_x[it's]"
+OF_A_FAILURE = (
+    "events.ndjson",
+    "failed_assertions.json",
+    "generator_state.json",
+    "manifest.json",
+)
 FAILURE = {
     "phase": "call",
     "type": "AssertionError",
@@ -61,15 +68,7 @@ def test_it_lies_under_slug_and_seed_and_has_these_files(tmp_path: Path) -> None
     kept = line("GeneratorState", ID, attempt=1, states=states)
     names = written(tmp_path, started, kept, finished, a_test("other"))
     where = f"tests/{slug(ID)}/00000000deadbeef"
-    assert names == [
-        f"{where}/{name}"
-        for name in (
-            "events.ndjson",
-            "failed_assertions.json",
-            "generator_state.json",
-            "manifest.json",
-        )
-    ]
+    assert names == [f"{where}/{name}" for name in OF_A_FAILURE]
     assert json.loads((tmp_path / where / "generator_state.json").read_bytes()) == states
     assert json.loads((tmp_path / where / "failed_assertions.json").read_bytes()) == [
         {
@@ -109,7 +108,7 @@ def test_its_manifest_is_the_repro_manifest(tmp_path: Path) -> None:
         "adapter": "pytest",
         "seed_hex": "00000000deadbeef",
         "run_id": RUN_ID,
-        "format": {"major": 1, "minor": 1},
+        "format": {"major": 1, "minor": FORMAT_MINOR},
     }
 
 
@@ -280,15 +279,7 @@ def test_a_recorded_run_has_them_sealed_and_verified(here: Place) -> None:
     seed = scenario_seed(recording.manifest.seed, "test_a.py::test_x")
     where = test_bundles.folder("test_a.py::test_x", seed)
     members = [one.name for one in recording.manifest.members if one.name.startswith("tests/")]
-    assert members == [
-        f"{where}/{name}"
-        for name in (
-            "events.ndjson",
-            "failed_assertions.json",
-            "generator_state.json",
-            "manifest.json",
-        )
-    ]
+    assert members == [f"{where}/{name}" for name in OF_A_FAILURE]
     assert here.bundle("verify").code == 0
 
 

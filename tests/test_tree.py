@@ -249,6 +249,23 @@ def test_what_went_badly_is_counted_first() -> None:
     assert show_counts({"passed": 0}) == "no tests"
 
 
+@pytest.mark.parametrize(
+    ("status", "counts", "told"),
+    [
+        ("failed", {"passed": 2, "failed": 0}, "failed  2 passed  (no test of these failed)"),
+        ("failed", {"passed": 2, "errored": 1}, "failed  1 errored, 2 passed"),
+        ("failed", {}, "failed"),
+        ("passed", {"passed": 2}, "passed  2 passed"),
+        ("no_tests", {"skipped": 2}, "no tests  2 skipped"),
+    ],
+)
+def test_a_run_that_failed_without_a_failed_test_says_so(
+    status: str, counts: dict[str, int], told: str
+) -> None:
+    line = text_lines(draw([run("r1", status=status, counts=counts)]))[0]
+    assert line == f"r1        {told}  *latest"
+
+
 def test_the_totals_count_what_is_known() -> None:
     lines = text_lines(draw([run("r1", size_bytes=5), run("r2")]))
     assert lines[-1] == "2 runs, 5 B"

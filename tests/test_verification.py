@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from command_line import Place, place
 from own_event_runs import Run, a_run
 
-from bundler import archive, bundle
+from bundler import bundle, limits, verification
 from bundler.bundle import read
 from bundler.errors import DamagedRecording
+from bundler.eventlog import FramedLog, Line
 from bundler.limits import Limits
 from bundler.verification import repair, verify
 
@@ -118,6 +120,63 @@ def test_an_event_that_does_not_fit_its_schema_is_named(run: Path) -> None:
     assert any("TestFinished does not fit" in one for one in problems(run))
 
 
+MISFITS = {
+    b'"data":null': "None is not of type 'object'",
+    b'"ts_us":18446744073709551616': "greater than the maximum",
+    b'"thread_id":-1': "less than the minimum",
+    b'"data":{"x":1e400}': "out of range",
+    b'"data":{"x":"\xff"}': "can't decode byte 0xff",
+}
+
+
+@pytest.mark.parametrize("field", MISFITS, ids=lambda one: str(one)[:40])
+def test_a_test_s_own_event_that_does_not_fit_is_named(run: Path, field: bytes) -> None:
+    raw = b"".join(line.content + b"\n" for line in bundle.read(run).log.lines())
+    common = {b"v": b"1", b"ts_us": b"0", b"level": b'"INFO"', b"category": b'"x"'}
+    fields = common | {b"event": b'"Own"', b"message": b'""'}
+    fields.pop(field.split(b'"')[1], None)
+    own = b"".join(b'"%s":%s,' % pair for pair in fields.items())
+    (run / "events.ndjson").write_bytes(raw + b"{" + own + field + b"}\n")
+    (run / "events.ndjson.zst").unlink()
+    said = MISFITS[field]
+    assert any("Own does not fit: " in one and said in one for one in problems(run))
+
+
+def test_events_nested_as_deep_as_can_be_read_are_looked_at(run: Path) -> None:
+    head = b'{"v":1,"ts_us":0,"level":"INFO","category":"x","event":"Own","message":"","data":{"x":'
+    nested = (b"[" * depth + b"]" * depth for depth in range(700, 1000))
+    (run / "events.ndjson").write_bytes(b"".join(head + one + b"}}\n" for one in nested))
+    (run / "events.ndjson.zst").unlink()
+    assert any("the log does not end" in one for one in problems(run))
+
+
+def test_the_log_is_read_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[FramedLog] = []
+    lines = FramedLog.lines
+
+    def counted(log: FramedLog) -> Iterator[Line]:
+        read.append(log)
+        return lines(log)
+
+    monkeypatch.setattr(FramedLog, "lines", counted)
+    assert (problems(run), len(read)) == ([], 1)
+
+
+def test_what_verify_folds_is_what_everybody_folds(run: Path) -> None:
+    recording = bundle.read(run)
+    assert verify(recording) == []
+    assert recording.results == bundle.read(run).results
+
+
+def test_a_valid_run_is_not_held_to_its_schemas_by_the_slow_validators(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(verification, "validator", asked.append)
+    monkeypatch.setattr(verification, "event_validator", asked.append)
+    assert (problems(run), asked) == ([], [])
+
+
 def test_the_command_says_what_is_wrong_and_exits_1(recorded: Path, tmp_path: Path) -> None:
     here = Place(tmp_path, tmp_path / "store")
     copy = Path(shutil.copytree(recorded, tmp_path / "run"))
@@ -143,7 +202,7 @@ def test_a_repro_manifest_that_breaks_its_contract_is_named_by_the_clause(tmp_pa
 def test_a_file_that_is_larger_than_memory_allows_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "Limits", lambda: Limits(whole_bytes=20_000))
+    monkeypatch.setattr(limits, "_chosen", Limits(whole_bytes=20_000))
     run = Run(tmp_path / "run")
     with run.test("drain") as harness:
         harness.attach(b"x" * 50_000, "large.bin")

@@ -1,4 +1,4 @@
-"""Test runners that a machine may have or not: a test that needs one is skipped where it is absent.
+"""What a machine may have or not: a test that needs it is skipped where it is absent.
 
 Where `BUNDLE_TEST_REQUIRE` names one, it has to be there: `test_runners.py` sees to that.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
+from typing import NoReturn
 
 import pytest
 
@@ -18,6 +20,8 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "cargo": ("cargo", "rustc"),
     "nextest": ("cargo", "cargo-nextest"),
     "node": ("node",),
+    "rspec": ("rspec",),
+    "strace": ("strace",),
 }
 """What each word of `BUNDLE_TEST_REQUIRE` asks for."""
 
@@ -31,3 +35,10 @@ def needs(tool: str) -> pytest.MarkDecorator:
     """Skip a test where a tool is absent, with the reason."""
     absent = missing(tool)
     return pytest.mark.skipif(bool(absent), reason=f"{' and '.join(absent)} not here")
+
+
+def cannot(why: str) -> NoReturn:
+    """Skip where people can see it; fail in CI on Linux, where everything can be tried."""
+    if os.environ.get("CI") and sys.platform == "linux":
+        pytest.fail(why)
+    pytest.skip(why)

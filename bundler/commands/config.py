@@ -8,9 +8,21 @@ from typing import Annotated
 
 import typer
 
-from bundler.configuration import load
+from bundler.configuration import KEYS, load
+from bundler.places import project_of, store_root
 from bundler.store import current_directory
 from bundler.terminal import Ui
+
+
+def _key_lines() -> list[str]:
+    lines = []
+    for name, key in KEYS.items():
+        lines += [f"  {name:12}  {key.help}", f"  {'':12}  Takes {key.kind.expected}."]
+    return lines
+
+
+EPILOG = "\n".join(["\b", "Keys:", *_key_lines()])
+"""What the help ends with; `\\b` keeps its lines as they are."""
 
 
 def command(
@@ -19,8 +31,8 @@ def command(
 ) -> int:
     """Show the values in force, and where each came from.
 
-    Options win over variables of the environment, those over [tool.bundle] in pyproject.toml, that
-    over the user's file.
+    Options win over variables of the environment (BUNDLE_KEEP_RUNS for keep_runs), those over
+    [tool.bundle] in pyproject.toml, that over the user's file.
 
     Examples:
 
@@ -29,7 +41,12 @@ def command(
         BUNDLE_KEEP_RUNS=5 bundle config
     """
     ui: Ui = context.obj
-    told = load(current_directory(), os.environ).explain()
+    here = current_directory()
+    store = store_root(os.environ, project_of(str(here)))
+    told = [
+        (name, store if name == "store" else value, origin)
+        for name, value, origin in load(here, os.environ).explain()
+    ]
     if as_json:
         document = {name: {"value": value, "from": origin} for name, value, origin in told}
         ui.result(json.dumps(document, indent=2, default=str))

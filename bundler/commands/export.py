@@ -10,6 +10,7 @@ from typing import Annotated, Any, Protocol, cast
 import typer
 
 from bundler import atomic
+from bundler.arguments import STORED_RUN
 from bundler.errors import UsageError
 from bundler.formats import WRITERS, Target
 from bundler.recording import Recording
@@ -27,9 +28,7 @@ class Writer(Protocol):
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
-    ] = "latest",
+    run: Annotated[str, STORED_RUN] = "latest",
     to: Annotated[
         str, typer.Option("--to", metavar="FORMAT", help=f"One of: {', '.join(WRITERS)}.")
     ] = "",
@@ -53,7 +52,7 @@ def command(
     """
     ui: Ui = context.obj
     writer = writer_of(to)
-    options = {"dialect": dialect_of(writer, to, dialect)} if dialect is not None else {}
+    options = {"dialect": _dialect_of(writer, to, dialect)} if dialect is not None else {}
     recording = open_recording(run)
     if output == "-":
         with ui.stdout.as_target() as target:
@@ -76,7 +75,7 @@ def writer_of(name: str) -> Writer:
     return cast(Writer, importlib.import_module(WRITERS[name]))
 
 
-def dialect_of(writer: Writer, to: str, dialect: str) -> str:
+def _dialect_of(writer: Writer, to: str, dialect: str) -> str:
     """Return the dialect where the format has it. Raises UsageError."""
     dialects: tuple[str, ...] = getattr(writer, "DIALECTS", ())
     if not dialects:

@@ -11,9 +11,11 @@ from typing import Annotated
 
 import typer
 
-from bundler import atomic, bundle
+from bundler import atomic, packing
+from bundler.arguments import STORED_RUN
 from bundler.errors import UsageError
 from bundler.masked_copy import write_masked_copy
+from bundler.recording import Recording
 from bundler.redaction import masker_of
 from bundler.store import directory_of, open_recording
 from bundler.terminal import Ui
@@ -21,9 +23,7 @@ from bundler.terminal import Ui
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
-    ] = "latest",
+    run: Annotated[str, STORED_RUN] = "latest",
     output: Annotated[
         str | None, typer.Option("-o", "--output", metavar="FILE", help="- is stdout.")
     ] = None,
@@ -60,7 +60,9 @@ def _pack(ui: Ui, directory: Path, name: str, output: str | None) -> int:
         return 0
     target = f"bundle-{name}.zip" if output is None else output
     with atomic.output(target) as file:
-        manifest = bundle.pack(directory, file)
+        packed = packing.pack(directory, file)
+    manifest = packed.manifest
+    _say_what_is_left_out(ui, packed)
     ui.status(f"packed run {manifest.run_id[:8]} ({manifest.status.state})")
     if manifest.redaction is not None and not manifest.redaction.on:
         ui.warning("it was recorded with --no-redact: `bundle pack --redact` masks its secrets")
@@ -85,7 +87,15 @@ def _to_stdout(ui: Ui, directory: Path) -> None:
             hint="Write it into a file or a pipe: `bundle pack -o run.zip`.",
         )
     with ui.stdout.as_target() as target:
-        bundle.pack(directory, target)
+        packed = packing.pack(directory, target)
+    _say_what_is_left_out(ui, packed)
+
+
+def _say_what_is_left_out(ui: Ui, packed: Recording) -> None:
+    """Of a run that is still recorded, what its tests left may not be fit to pack."""
+    if packed.live:
+        for problem in packed.problems:
+            ui.warning(problem)
 
 
 def _name(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bundler import pruning
+from bundler.about import count
 from bundler.configuration import load
 from bundler.errors import OutputError
 from bundler.store import open_store
@@ -53,11 +54,11 @@ def command(
         ui.result(f"{run.run_id[:8]}  {show_size(run.size_bytes):>8}  {reason.value}")
     kept = f"{len(chosen.keep)} kept"
     if dry_run:
-        ui.status(f"would delete {len(chosen.delete)} runs, {kept}")
+        ui.status(f"would delete {count(len(chosen.delete), 'run')}, {kept}")
         return 0
     try:
         deleted = pruning.carry_out(store, chosen, runs, now_us)
     except OSError as error:
         raise OutputError(f"the store cannot be pruned: {error.strerror}") from None
-    ui.status(f"deleted {deleted} runs, {show_size(chosen.freed_bytes)}, {kept}")
+    ui.status(f"deleted {count(deleted, 'run')}, {show_size(chosen.freed_bytes)}, {kept}")
     return 0

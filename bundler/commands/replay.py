@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from bundler.about import count, damage
+from bundler.arguments import COLOUR, NO_PAGER, RUN, TEST
 from bundler.configuration import in_force
 from bundler.errors import AmbiguousRun, UsageError
 from bundler.escapes import json_text
@@ -30,14 +31,8 @@ from bundler.terminal import Ui
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -."),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Argument(metavar="[TEST]", help="A test id, or a part that only one has."),
-    ] = None,
+    run: Annotated[str | None, RUN] = None,
+    test: Annotated[str | None, TEST] = None,
     filters: Annotated[
         list[str] | None,
         typer.Option(
@@ -101,10 +96,8 @@ def command(
         bool, typer.Option("--raw", help="What the command printed, byte by byte.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The events, one a line.")] = False,
-    no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
-    color: Annotated[
-        ColourChoice | None, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
-    ] = None,
+    no_pager: Annotated[bool, NO_PAGER] = False,
+    color: Annotated[ColourChoice | None, COLOUR] = None,
 ) -> int:
     """Show a recorded run again, or one test of it, or what tests logged.
 

@@ -12,22 +12,23 @@ from typing import Annotated
 import typer
 
 from bundler.about import environment_of
+from bundler.arguments import RUN, TEST
 from bundler.circumstances import environment_differences, file_difference
 from bundler.configuration import load
-from bundler.details import matching_tests
 from bundler.environment_difference import taken_over
 from bundler.errors import AmbiguousRun, RunNotFound, UsageError
 from bundler.escapes import json_text
 from bundler.generators import kept_states
 from bundler.manifest import encode_document
-from bundler.naming import named
+from bundler.naming import matching_tests, named
 from bundler.recording import Recording
 from bundler.repro import REPEAT, SEEN_AGAIN, Conclusion, ReproVerdict
 from bundler.repro_report import Report, document, lines
 from bundler.reproduction import Bench, Kit, reproduce
-from bundler.rerunning import how_to_start
+from bundler.rerun_start import how_to_start
 from bundler.results import COMMAND_RUNNER, Verdict
-from bundler.runners import called
+from bundler.runners import called, own_results
+from bundler.runners import pytest as pytest_runner
 from bundler.sighting import Original, originals
 from bundler.store import Store, open_store
 from bundler.terminal import Ui
@@ -39,14 +40,8 @@ STOPPED = 130
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -."),
-    ] = None,
-    test: Annotated[
-        str | None,
-        typer.Argument(metavar="[TEST]", help="A test id, or a part that only one has."),
-    ] = None,
+    run: Annotated[str | None, RUN] = None,
+    test: Annotated[str | None, TEST] = None,
     budget: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long it may take altogether.")
     ] = BUDGET_S,
@@ -60,9 +55,10 @@ def command(
 ) -> int:
     """Run a failed test again as it ran, and say whether the same failure came back.
 
-    Without TEST, every failure of the run. First the test alone, then with more and more of what
-    ran before it, until the same failure is back; then which of those tests it takes. A verdict is
-    reproduced, order dependent, flaky, fails differently, not reproduced, or could not run.
+    Tests of pytest alone. Without TEST, every failure of the run. First the test alone, then with
+    more and more of what ran before it, until the same failure is back; then which of those tests
+    it takes. A verdict is reproduced, order dependent, flaky, fails differently, not reproduced, or
+    could not run.
 
     Exits with 1 if any failure was seen again, else with 2 if any could not be tried, else with 0.
     Ctrl-C ends it with what is known until then.
@@ -76,6 +72,7 @@ def command(
     ui: Ui = context.obj
     store = open_store()
     parent, test = named(run, test, holds=_names_something)
+    parent.results = own_results(parent, pytest_runner, store.project)
     failures = _failures(parent, test)
     if not failures:
         return _nothing_failed(ui, parent, as_json)

@@ -7,25 +7,18 @@ from typing import Annotated
 
 import typer
 
+from bundler.arguments import RUN
 from bundler.configuration import load
 from bundler.rerun import Order
-from bundler.rerunning import (
-    Rerun,
-    Start,
-    carry_out,
-    how_to_start,
-    names_a_command,
-    with_arguments,
-)
+from bundler.rerun_start import Start, how_to_start, names_a_command, with_arguments
+from bundler.rerunning import Rerun, carry_out
 from bundler.store import current_directory, open_recording, open_store
 from bundler.terminal import Ui
 
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, a path, or -.")
-    ] = "latest",
+    run: Annotated[str, RUN] = "latest",
     argument: Annotated[
         list[str] | None,
         typer.Option(metavar="WORD", help="One more word for the test command; as after --."),

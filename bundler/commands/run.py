@@ -10,7 +10,8 @@ import typer
 
 from bundler.configuration import Configuration, load_leniently
 from bundler.errors import OutputError
-from bundler.execution import finish, record, runner_name, unrecorded
+from bundler.execution import record, runner_name, unrecorded
+from bundler.last_words import finish, leave
 from bundler.recorder import Request
 from bundler.rerun import Order
 from bundler.seeds import parse_seed, random_seed
@@ -78,7 +79,7 @@ def command(
     except OutputError as error:
         if rerun is not None:
             raise
-        return unrecorded(ui, argv, os.environ, error)
+        return leave(unrecorded(ui, argv, os.environ, error))
     configuration, problems = load_leniently(cwd, os.environ)
     for problem in problems:
         ui.warning(problem.message)
@@ -110,7 +111,8 @@ def _rerun(
     fix_hash: bool,
     redact: bool,
 ) -> int:
-    from bundler.rerunning import Rerun, Start, carry_out
+    from bundler.rerun_start import Start
+    from bundler.rerunning import Rerun, carry_out
     from bundler.store import open_recording
 
     start = Start(argv, "the command given", current_directory(), results=tuple(junit))

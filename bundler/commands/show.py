@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bundler.about import damage
+from bundler.arguments import COLOUR, NO_PAGER
 from bundler.configuration import in_force
-from bundler.details import document_of_test, lines_of_test, run_lines
 from bundler.errors import AmbiguousRun, DamagedRecording
 from bundler.escapes import json_text
 from bundler.look import ColourChoice, Look
@@ -21,8 +21,10 @@ from bundler.naming import named, tests_named
 from bundler.own_events import Attempts
 from bundler.recording import Recording
 from bundler.results import TestResult
+from bundler.run_details import run_lines
 from bundler.store import is_path, open_store
 from bundler.terminal import Ui
+from bundler.test_details import document_of_test, lines_of_test
 from bundler.traces import ENDING, trace_at, trace_in
 
 if TYPE_CHECKING:
@@ -46,10 +48,8 @@ def command(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
-    no_pager: Annotated[bool, typer.Option("--no-pager", help="Do not use a pager.")] = False,
-    color: Annotated[
-        ColourChoice | None, typer.Option(metavar="WHEN", help=f"{', '.join(ColourChoice)}.")
-    ] = None,
+    no_pager: Annotated[bool, NO_PAGER] = False,
+    color: Annotated[ColourChoice | None, COLOUR] = None,
 ) -> int:
     """Show one run, one test of it, or a trace, in detail.
 
@@ -62,7 +62,7 @@ def command(
 
         bundle show 3f2a test_login          one test, all that it did
 
-        bundle show test_login --json | jq .attempts[0].failures
+        bundle show test_login --json | jq '.attempts[0].failures'
 
         bundle show scheduler_drain_00000000deadbeef.trace
     """

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bundler.bundle import LOG, settle
+from bundler.arguments import STORED_RUN
+from bundler.bundle import LOG
 from bundler.errors import UsageError
+from bundler.sealing import settle
 from bundler.store import directory_of, is_path, open_recording
 from bundler.terminal import Ui
 from bundler.traces import trace_at
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
 
 def command(
     context: typer.Context,
-    run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="latest, a prefix of a run id, or a path.")
-    ] = "latest",
+    run: Annotated[str, STORED_RUN] = "latest",
     mend: Annotated[
         bool, typer.Option("--repair", help="Rebuild what is derived from the log.")
     ] = False,

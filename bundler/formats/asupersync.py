@@ -56,7 +56,7 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
     Raises NotARecording where there is none. What is wrong with one bundle is named in the
     recording's problems; the others are read all the same.
     """
-    members = _in_a_folder(source) if isinstance(source, Members) else None
+    members = _in_place(source) if isinstance(source, Members) else None
     bundles = list(find_bundles(members)) if members is not None else []
     if members is None or not bundles:
         raise NotARecording(f"{where} holds no test bundle of asupersync")
@@ -79,15 +79,30 @@ def read(source: IO[bytes] | Members, *, where: str) -> Recording:
     return translation.finished(duration_us=tests.last_us)
 
 
-def _in_a_folder(members: Members) -> Members:
-    """A test bundle that stands alone, as if in a folder: a run bundle has files of such names."""
+def _in_place(members: Members) -> Members:
+    """The members under names whose folders are those of the tests."""
     if DOCUMENTS.isdisjoint(members):
-        return members
+        return _without_wrapper(members)
+    # A test bundle that stands alone, as if in a folder: a run bundle has files of such names.
     folder = _folder_of(Path(members.where))
-    sizes = {f"{folder}{name}": members.size(name) for name in members}
+    return _renamed(members, {f"{folder}{name}": name for name in members})
+
+
+def _without_wrapper(members: Members) -> Members:
+    """An archive of one folder that is no test, without it; the gate leaves one without files."""
+    tops = {name.partition("/")[0] for name in members}
+    below = {name.split("/")[1] for name in members if "/" in name}
+    if len(tops) != 1 or any(map(is_seed, tops | below)) or Path(members.where).is_dir():
+        return members
+    return _renamed(members, {name.partition("/")[2]: name for name in members})
+
+
+def _renamed(members: Members, names: dict[str, str]) -> Members:
+    """The same members, each under another name."""
+    sizes = {name: members.size(known) for name, known in names.items()}
     return Members(
         sizes,
-        lambda name: _chunks(members, name.removeprefix(folder)),
+        lambda name: _chunks(members, names[name]),
         where=members.where,
         budget=Budget(in_force()),
     )

@@ -20,13 +20,14 @@ from bundler.eventlog import Line, split_lines
 from bundler.events import RUN_EVENTS, Event, decode_line
 from bundler.formats.asupersync_bundles import TestBundle
 from bundler.probe.writer.file_names import EVENTS
+from bundler.seeds import show_seed
 
 HARNESS_EVENTS = frozenset({"PhaseStarted", "PhaseFinished", "AssertionRecorded"})
 _HARNESS_MARK = re.compile(rb'"(?:PhaseStarted|PhaseFinished|AssertionRecorded)"')
 
 _READ_BYTES = 256 * 1024
 _MAX_ENTRY = 64 * 1024
-_ENTRY = re.compile(rb"\[ *(\d+\.\d{3})ms\] \[ *([A-Z]+)\] +(\S+) \| (.*)", re.DOTALL)
+_ENTRY = re.compile(rb"\[ *(\d{1,12}\.\d{3})ms\] \[ *([A-Z]+)\] +(\S+) \| (.*)", re.DOTALL)
 _STATISTICS = b"=== Statistics ==="
 
 
@@ -97,9 +98,14 @@ class OwnEvents:
         if event.event in RUN_EVENTS and not self._is_recorded:
             content = _changed(content, {"event": f"Own{event.event}"})
         if event.test_id is None:
-            own = {"test_id": self._bundle.test_id, "seed": self._bundle.seed}
-            content = _changed(content, {name: v for name, v in own.items() if v is not None})
+            content = _changed(content, self._own_fields())
         yield event.ts_us, content + b"\n"
+
+    def _own_fields(self) -> dict[str, Any]:
+        """What every event of this test says of it."""
+        seed = self._bundle.seed
+        seeds = {} if seed is None else {"seed": seed, "seed_hex": show_seed(seed)}
+        return {"test_id": self._bundle.test_id, **seeds}
 
     def _remembered(self, event: Event) -> bool:
         try:

@@ -73,9 +73,9 @@ class Suite:
     def cases(self) -> Iterator[Case]:
         """Yield the cases in pytest's order; each is made when it is asked for."""
         for node_id, problems in self.problems.items():
-            yield collection_case(node_id, problems)
+            yield _collection_case(node_id, problems)
         for test in self.tests:
-            yield from test_cases(test, self.runner)
+            yield from _test_cases(test, self.runner)
         yield from self.extra
 
     def counts(self) -> Counter[str]:
@@ -110,7 +110,7 @@ def suites(recording: Recording) -> list[Suite]:
     runner = recording.manifest.command.runner
     found = list(_by_session(recording, runner).values()) or [Suite(runner)]
     if _speaks_for_itself(recording, found):
-        found[-1].extra = (command_case(recording),)
+        found[-1].extra = (_command_case(recording),)
     return found
 
 
@@ -142,7 +142,7 @@ def _speaks_for_itself(recording: Recording, found: list[Suite]) -> bool:
     return not (counts["tests"] if state == Status.PASSED else counts["failure"] + counts["error"])
 
 
-def command_case(recording: Recording) -> Case:
+def _command_case(recording: Recording) -> Case:
     """Return the case of the run itself, named after its command, by how it ended."""
     manifest, status = recording.manifest, recording.manifest.status
     state = status.state.replace("_", " ")
@@ -164,7 +164,7 @@ def run_duration_us(recording: Recording) -> int:
     return recording.results.last_ts_us if known is None else known
 
 
-def collection_case(node_id: str, problems: Iterable[CollectionProblem]) -> Case:
+def _collection_case(node_id: str, problems: Iterable[CollectionProblem]) -> Case:
     """Return the case of a file or class that was not collected; pytest may say why twice."""
     classname, name = address(node_id)
     return Case(classname, name, marks=tuple(map(_collection_mark, problems)))
@@ -193,7 +193,7 @@ def address(test_id: str) -> tuple[str, str]:
     return ".".join(parts[:-1]), parts[-1]
 
 
-def test_cases(test: TestResult, runner: str = "pytest") -> Iterator[Case]:
+def _test_cases(test: TestResult, runner: str = "pytest") -> Iterator[Case]:
     """Yield the one case of a test, or the two where its call failed and then its teardown."""
     is_pytest = runner == "pytest"
     last = test.attempts[-1] if test.attempts else None

@@ -124,7 +124,7 @@ class Told:
 def outcome_of(case: Element, runner: str) -> Told:
     """Return what a case says."""
     properties = [pair for one in _children(case, "properties") for pair in properties_of(one)]
-    outputs = outputs_of(case, headed=runner == "pytest")
+    outputs = _outputs_of(case, headed=runner == "pytest")
     if any(name == "bundle.run_id" for name, _ in properties) or "[[PROPERTY|bundle." in (
         outputs[0][1] if outputs else ""
     ):
@@ -183,7 +183,7 @@ def seed_of(properties: Iterable[tuple[str, str]]) -> int | None:
     return None
 
 
-def outputs_of(element: Element, *, headed: bool) -> list[tuple[str, str]]:
+def _outputs_of(element: Element, *, headed: bool) -> list[tuple[str, str]]:
     """Return what is in the `system-out` and `system-err` of an element: a stream and a text each.
 
     `headed` is whether headings as pytest writes them tell more streams apart.
@@ -294,7 +294,7 @@ def _of_earlier(element: Element, runner: str) -> Outcome:
         duration_us=microseconds(element.get("time")),
         reason=message or None if verdict else None,
         failures=() if verdict and not text.strip() else (failure,),
-        outputs=tuple(outputs_of(element, headed=False)),
+        outputs=tuple(_outputs_of(element, headed=False)),
     )
 
 

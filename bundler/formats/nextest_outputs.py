@@ -63,7 +63,7 @@ class Outputs:
         try:
             chunks = self._decoded(file_name)
             if type(whole_size) is int:
-                for content, omitted in around_the_cut(chunks, whole_size):
+                for content, omitted in _around_the_cut(chunks, whole_size):
                     yield Piece(stream, content, omitted)
                 return
             for chunk in chunks:
@@ -106,7 +106,7 @@ class Outputs:
             raise over("total_bytes", self._limits.total_bytes, what)
 
 
-def around_the_cut(chunks: Iterable[bytes], whole_size: int) -> Iterator[tuple[bytes, int]]:
+def _around_the_cut(chunks: Iterable[bytes], whole_size: int) -> Iterator[tuple[bytes, int]]:
     """Yield head and tail of an output that nextest cut, each with what is missing before it."""
     content = b"".join(chunks)
     middle = len(content) // 2

@@ -173,11 +173,11 @@ def run_of(members: Members, where: str, problems: list[str]) -> dict[str, Any]:
         return {}
     with os.fdopen(index, "rb") as packed:
         try:
-            run = run_of_index(packed, path.name)
+            run = _run_of_index(packed, path.name)
         except UnreadableRecording as error:
             problems.append(error.message)
             return {}
-    check_store_version(run, where)
+    _check_store_version(run, where)
     return run
 
 
@@ -194,7 +194,7 @@ def run_of_manifest(members: Members) -> dict[str, Any]:
         raise DamagedRecording(f"{members.where}: {MANIFEST} is not that of a nextest recording")
     if major != ARCHIVE_MAJOR:
         raise _too_new(f"{members.where} is a nextest archive of format {major}")
-    check_store_version(run, members.where)
+    _check_store_version(run, members.where)
     return run
 
 
@@ -204,7 +204,7 @@ def manifest_of(run: dict[str, Any]) -> bytes:
     return msgspec.json.encode({"format-version": version, "run": run})
 
 
-def run_of_index(packed: IO[bytes], run_id: str) -> dict[str, Any]:
+def _run_of_index(packed: IO[bytes], run_id: str) -> dict[str, Any]:
     """Return what runs.json.zst says of one run, an empty document where it says nothing.
 
     Raises DamagedRecording or HostileRecording.
@@ -218,7 +218,7 @@ def run_of_index(packed: IO[bytes], run_id: str) -> dict[str, Any]:
     return next(runs, {})
 
 
-def check_store_version(run: dict[str, Any], where: str) -> None:
+def _check_store_version(run: dict[str, Any], where: str) -> None:
     """Refuse a store of another major format. Raises TooNewRecording."""
     major = run.get("store-format-version", STORE_MAJOR)
     if major != STORE_MAJOR:

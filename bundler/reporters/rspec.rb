@@ -223,16 +223,10 @@ module BundleReport
       super.tap { BundleReport.recorder.example_started(example) }
     end
 
-    def example_passed(example)
-      super.tap { BundleReport.recorder.example_finished(example) }
-    end
-
-    def example_failed(example)
-      super.tap { BundleReport.recorder.example_finished(example) }
-    end
-
-    def example_pending(example)
-      super.tap { BundleReport.recorder.example_finished(example) }
+    %i[example_passed example_failed example_pending].each do |ended|
+      define_method(ended) do |example|
+        super(example).tap { BundleReport.recorder.example_finished(example) }
+      end
     end
 
     def notify_non_example_exception(exception, context)

@@ -21,7 +21,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -149,6 +149,23 @@ def called(name: str) -> Runner | None:
     return next((one for one in map(named, RUNNERS) if name == one.NAME), None)
 
 
+def own_results(recording: Recording, runner: Runner | None, root: Path) -> Results:
+    """Return the results of a recording, its tests as this runner calls them.
+
+    Only a JUnit report calls them otherwise: by classes and names. `root` is the directory that the
+    runner's command runs in.
+    """
+    source = recording.manifest.source or {}
+    if runner is None or source.get("format") != "JUnit XML":
+        return recording.results
+    suites = {one.id: str(one.info.get("suite", "")) for one in recording.results.sessions}
+    tests = [
+        replace(one, test_id=runner.own_id(one, suites.get(one.session, ""), root))
+        for one in recording.results.tests
+    ]
+    return replace(recording.results, tests=tests)
+
+
 def runner_of(argv: Sequence[str]) -> Runner | None:
     """Return the runner whose command this is, None where it is nobody's."""
     return next((one for one in map(named, RUNNERS) if one.recognises(argv)), None)
@@ -158,6 +175,18 @@ def at_dashes(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the words before the first `--`, and those from there on."""
     at = list(argv).index("--") if "--" in argv else len(argv)
     return list(argv[:at]), list(argv[at:])
+
+
+def seeded_by_environment(
+    argv: Sequence[str], env: Mapping[str, str], _seed: int
+) -> tuple[list[str], dict[str, str]]:
+    """Return both as they are: the tests find the seed in their environment. A `seeded`."""
+    return list(argv), dict(env)
+
+
+def before_colons(test_id: str) -> str:
+    """Return what stands before the first `::` of an id. A `file_of`."""
+    return test_id.partition("::")[0]
 
 
 def named(module: str) -> Runner:

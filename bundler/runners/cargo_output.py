@@ -9,9 +9,9 @@
     stdout  …
     stdout  test result: FAILED. 1 passed; 1 failed; …
 
-Which package and target a binary is of is known from the artifacts that cargo tells before it runs
-the first. Where stdout and stderr are two streams, the k-th `running` is of the k-th `Running`; a
-target with a harness of its own is passed over where the next one has been announced.
+Which binary is which is known from the artifacts (`bundler.runners.cargo_binaries`). Where stdout
+and stderr are two streams, the k-th `running` is of the k-th `Running`; a target with a harness of
+its own is passed over where the next one has been announced.
 
 | in the output | what it becomes |
 |---|---|
@@ -31,11 +31,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from bundler.formats.rust_panics import panic_in
 from bundler.results import Failure, Verdict
+from bundler.runners.cargo_binaries import Announced, Binaries, Binary, target_id
 from bundler.times import rfc3339
 from bundler.translation import Execution, Translation
 
@@ -58,32 +59,12 @@ _SECTION = re.compile(r"---- (?P<name>.+) (?P<stream>stdout|stderr) ----$")
 _NOT_COMPILED = re.compile(r"error: could not compile `([^`]+)` \((.+?)\) due to")
 _FAILED = re.compile(r"error: test failed, to rerun pass `(.+)`$")
 _ENDED_BADLY = re.compile(r"\s*process didn't exit successfully: .* \((.+)\)$")
-_TARGET = re.compile(r'(lib|bin|test|example|bench)(?: "([^"]+)")?(?: test)?$')
 _VERDICTS = {
     "ok": Verdict.PASSED,
     "FAILED": Verdict.FAILED,
     "ignored": Verdict.SKIPPED,
     "bench:": Verdict.PASSED,
 }
-
-
-@dataclass(frozen=True)
-class Binary:
-    """What was announced: its id, and whether it may have a harness of its own."""
-
-    id: str
-    own_harness: bool = False
-
-
-@dataclass(frozen=True)
-class _Announced:
-    """A binary's file, or a library whose documentation tests run, as cargo announces it.
-
-    Which binary that is, is asked when it speaks: the artifacts come on the other stream.
-    """
-
-    name: str
-    is_doc: bool = False
 
 
 @dataclass
@@ -110,14 +91,12 @@ class CargoOutput:
         self._translation = translation
         self._runner = runner
         self._began_ns = time.monotonic_ns()
-        self._binaries: dict[str, Binary] = {}
-        self._libraries: dict[str, str] = {}
-        self._manifests: dict[str, dict[str, Any]] = {}
-        self._announced: list[_Announced] = []
+        self._binaries = Binaries()
+        self._announced: list[Announced] = []
         self._waiting: list[list[str]] = []
         self._block: _Block | None = None
         self._why = ""
-        self._silent: list[_Announced] = []
+        self._silent: list[Announced] = []
         self._red: set[str] = set()
         self._told_failed: set[str] = set()
         self._broken: dict[str, list[str]] = {}
@@ -126,20 +105,7 @@ class CargoOutput:
 
     def artifact(self, message: dict[str, Any]) -> None:
         """Take what cargo tells of a thing it built."""
-        target = message.get("target")
-        if message.get("reason") != "compiler-artifact" or not isinstance(target, dict):
-            return
-        manifest = self._manifest(str(message.get("manifest_path", "")))
-        package = str(manifest.get("package", {}).get("name") or _package(message))
-        name, kinds = str(target.get("name", "")), target.get("kind")
-        kind = str(kinds[0]) if isinstance(kinds, list) and kinds else "lib"
-        if target.get("doctest"):
-            self._libraries[name] = package
-        executable = message.get("executable")
-        if isinstance(executable, str) and message.get("profile", {}).get("test"):
-            own = _has_own_harness(manifest, kind, name)
-            stem = PurePath(executable.replace("\\", "/")).name.removesuffix(".exe")
-            self._binaries[stem] = Binary(binary_id(package, kind, name), own)
+        self._binaries.take(message)
 
     def note(self, stream: str, line: bytes) -> None:
         """Take a whole line that was printed."""
@@ -161,7 +127,7 @@ class CargoOutput:
             self._begin(Binary(""))
         self._close()
         for one in (*self._silent, *self._announced):
-            self._tell_silent(self._binary(one).id)
+            self._tell_silent(self._binaries.of(one).id)
         for node, said in self._broken.items():
             session = self._session(node)
             message = next((one for one in said if one.startswith("error")), said[0])
@@ -186,56 +152,40 @@ class CargoOutput:
     # What cargo says
 
     def _of_cargo(self, text: str, *, alone: bool, merged: bool = False) -> bool:
-        """Take a line of cargo's own; `merged` where it can only be one if the streams are one."""
+        """Take a line of cargo's own; `merged` where it can only be one if the streams are one.
+
+        Then what a test prints might look like one, once a binary has been announced.
+        """
         if found := _RUNNING.match(text):
             stem = PurePath(found[1].replace("\\", "/")).name
-            if merged and stem not in self._binaries:
+            if merged and not self._binaries.has(stem):
                 return False
-            self._announce(_Announced(stem), alone=alone)
+            self._announce(Announced(stem), alone=alone)
         elif found := _DOC_TESTS.match(text):
-            if merged and found[1] not in self._libraries:
+            if merged and not self._binaries.has_library(found[1]):
                 return False
-            self._announce(_Announced(found[1], is_doc=True), alone=alone)
-        elif merged:
+            self._announce(Announced(found[1], is_doc=True), alone=alone)
+        elif merged and (self._announced or self._waiting or self._block):
             return False
         elif found := _FAILED.match(text):
-            self._told_failed.add(self._binary_of(found[1].split()))
+            self._told_failed.add(self._binaries.chosen_by(found[1].split()))
         elif found := _ENDED_BADLY.match(text):
             self._why = found[1]
         elif found := _NOT_COMPILED.match(text):
-            self._broken.setdefault(_node(found[1], found[2]), [*self._said, text])
+            self._broken.setdefault(target_id(found[1], found[2]), [*self._said, text])
         else:
             self._said = [*self._said[-200:], text]
             return False
         return True
 
-    def _binary(self, announced: _Announced) -> Binary:
-        name = announced.name
-        if announced.is_doc:
-            return Binary(binary_id(self._libraries.get(name, name), "doc", name))
-        return self._binaries.get(name) or Binary(_unknown(name))
-
-    def _announce(self, announced: _Announced, *, alone: bool) -> None:
+    def _announce(self, announced: Announced, *, alone: bool) -> None:
         if not alone:  # one stream: what was printed before is of the binary before
             self._close()
             self._silent += self._announced
             self._announced.clear()
         self._announced.append(announced)
         if self._waiting:
-            self._begin(self._binary(self._announced.pop(0)))
-
-    def _binary_of(self, words: list[str]) -> str:
-        """The binary that cargo names by the words that choose it: `-p weather --test it`."""
-        package = words[words.index("-p") + 1] if "-p" in words[:-1] else None
-        kind = next((one[2:] for one in words if one.startswith("--")), "lib")
-        name = words[-1]
-        known = [one.id for one in self._binaries.values()]
-        wanted = [
-            one for one in known if one.endswith(binary_id("", kind, name).removeprefix("::"))
-        ]
-        if package is not None:
-            return binary_id(package, kind, name)
-        return wanted[0] if len(wanted) == 1 else (known[0].partition("::")[0] if known else "")
+            self._begin(self._binaries.of(self._announced.pop(0)))
 
     # What a binary says
 
@@ -243,10 +193,10 @@ class CargoOutput:
         if _BEGINS.match(text):
             self._close()
             self._waiting.append([text])
-            while len(self._announced) > 1 and self._binary(self._announced[0]).own_harness:
+            while len(self._announced) > 1 and self._binaries.of(self._announced[0]).own_harness:
                 self._silent.append(self._announced.pop(0))
             if self._announced:
-                self._begin(self._binary(self._announced.pop(0)))
+                self._begin(self._binaries.of(self._announced.pop(0)))
         elif self._waiting:
             self._waiting[-1].append(text)
         elif self._block is not None:
@@ -345,10 +295,10 @@ class CargoOutput:
     def _tell_failed(self, block: _Block) -> None:
         for name, lines in block.printed.items():
             if name not in block.failed:
-                self._output(block, Execution(block.session, _id(block, name)), lines)
+                self._output(Execution(block.session, _id(block, name)), lines)
         for name, (execution, at_us) in block.failed.items():
             lines = block.printed.get(name, [])
-            self._output(block, execution, lines)
+            self._output(execution, lines)
             text = "\n".join(lines)
             said = next((line for line in lines if line.strip()), "failed")
             failure = panic_in(text, kind="panic") or Failure("call", said)
@@ -359,7 +309,7 @@ class CargoOutput:
         block.failed.clear()
         block.printed.clear()
 
-    def _output(self, block: _Block, execution: Execution, lines: list[str]) -> None:
+    def _output(self, execution: Execution, lines: list[str]) -> None:
         text = "\n".join(lines).strip("\n")
         if text:
             self._translation.test_output(execution, text + "\n", ts_us=self._now())
@@ -388,52 +338,6 @@ class CargoOutput:
     def _now(self) -> int:
         return (time.monotonic_ns() - self._began_ns) // 1000
 
-    def _manifest(self, path: str) -> dict[str, Any]:
-        import tomllib
-
-        if path not in self._manifests:
-            try:
-                self._manifests[path] = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                self._manifests[path] = {}
-        return self._manifests[path]
-
-
-def binary_id(package: str, kind: str, name: str) -> str:
-    """Return the id of a binary, as nextest has it; documentation tests are `package::doc/name`."""
-    if kind in ("bin", "example", "bench", "doc"):
-        return f"{package}::{kind}/{name}"
-    return f"{package}::{name}" if kind == "test" else package
-
 
 def _id(block: _Block, name: str) -> str:
     return f"{block.binary.id} {name}" if block.binary.id else name
-
-
-def _unknown(stem: str) -> str:
-    """A binary that no artifact told of, by its file: `weather-206f0dc735f84649`."""
-    return stem.rpartition("-")[0] or stem
-
-
-def _package(message: dict[str, Any]) -> str:
-    """The name in a package id: `path+file:///a/weather#0.1.0`, `…#name@0.1.0`, `name 0.1 (…)`."""
-    text = str(message.get("package_id", ""))
-    path, _, version = text.partition("#")
-    if "@" in version:
-        return version.partition("@")[0]
-    return path.rpartition("/")[2] if version else text.partition(" ")[0]
-
-
-def _has_own_harness(manifest: dict[str, Any], kind: str, name: str) -> bool:
-    tables = manifest.get(kind, [])
-    tables = tables if isinstance(tables, list) else [tables]
-    return any(
-        isinstance(one, dict) and one.get("harness") is False and one.get("name", name) == name
-        for one in tables
-    )
-
-
-def _node(package: str, target: str) -> str:
-    """The binary that could not be compiled: `lib test`, `test "it"`, `bin "x" test`."""
-    found = _TARGET.match(target)
-    return binary_id(package, found[1], found[2] or package) if found else package

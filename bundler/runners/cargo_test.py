@@ -18,15 +18,22 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from bundler.recording import Recording
-from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, Selection, at_dashes
+from bundler.results import Results
+from bundler.runners import (
+    Inside,
+    Invocation,
+    Selection,
+    at_dashes,
+    cargo_binaries,
+    seeded_by_environment,
+)
 from bundler.runners.lines import JsonLines
 
 NAME = "cargo test"
@@ -58,6 +65,10 @@ HARNESS_VALUED = frozenset({"--skip", "--test-threads", "--color", "--format", "
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _KINDS = {"bin": "--bin", "example": "--example", "bench": "--bench"}
+
+seeded = seeded_by_environment
+file_of = cargo_binaries.of_test
+own_id = cargo_binaries.own_id
 
 
 @dataclass
@@ -165,24 +176,6 @@ def select(argv: Sequence[str], test_ids: Sequence[str], results: Results) -> Se
 
 
 _OF_DOCS = "documentation tests are chosen by the item they stand at: others of it run too"
-
-
-def seeded(
-    argv: Sequence[str], env: Mapping[str, str], _seed: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return both as they are: the tests find the seed in their environment."""
-    return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the binary that a test lies in."""
-    return test_id.partition(" ")[0]
-
-
-def own_id(test: TestResult, _suite: str, _root: Path) -> str:
-    """Return `binary name`: the class name of a report is the binary, as nextest has it."""
-    binary, separator, name = test.test_id.partition("::")
-    return test.test_id if " " in test.test_id or not separator else f"{binary} {name}"
 
 
 def _command(words: Words, binary: str, names: list[str], *, keeps_packages: bool) -> list[str]:

@@ -24,7 +24,7 @@ from typing import Any
 
 from bundler.recording import Recording
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, Selection
+from bundler.runners import Inside, Invocation, Selection, before_colons
 from bundler.runners.go_screen import Screen
 from bundler.runners.lines import JsonLines
 
@@ -61,6 +61,8 @@ SWITCHES = frozenset(
 _PACKAGE = re.compile(r"[A-Za-z0-9_.~][A-Za-z0-9_.~/+-]*")
 _SELECTING = ("run", "skip", "bench", "fuzz")
 _OFF = ("false", "0", "off", "")
+
+file_of = before_colons  # the package
 
 
 @dataclass
@@ -227,11 +229,6 @@ def seeded(
         return list(argv), dict(env)
     shuffle = f"-shuffle={seed & ((1 << 63) - 1)}"
     return list(words.command(without=["shuffle"], added=[shuffle])), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the package of a test."""
-    return test_id.partition("::")[0]
 
 
 def own_id(test: TestResult, _suite: str, _root: Path) -> str:

@@ -10,13 +10,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
-from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, Selection
-from bundler.runners.maven import by_class
+from bundler.results import Results
+from bundler.runners import (
+    Inside,
+    Invocation,
+    Selection,
+    before_colons,
+    java,
+    seeded_by_environment,
+)
 
 NAME = "Gradle"
 COMMAND = ("gradle", "test")
@@ -24,9 +30,11 @@ KEEPS_ORDER = False
 KEEPS_VALUES = True
 NOT_KEPT = "Gradle runs classes in an order of its own, and all parameters of a method"
 
-_MODULES = ("", "*/", "*/*/", "*/*/*/")
-REPORTS = tuple(f"{module}build/test-results/*/TEST-*.xml" for module in _MODULES)
-"""What a run leaves, of projects up to three directories deep."""
+REPORTS = java.reports("build/test-results/*/TEST-*.xml")
+
+seeded = seeded_by_environment
+file_of = before_colons  # the class
+own_id = java.own_id
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -46,30 +54,13 @@ def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> S
     at = next((i for i, word in enumerate(argv) if word.rpartition(":")[2] == "test"), None)
     if at is None:
         return None if test_ids else Selection(())
-    methods, refused = by_class(test_ids)
+    methods, refused = java.by_class(test_ids)
     if not methods:
         return Selection((), refused=refused)
     names = [f"{name}.{one}" for name, some in methods.items() for one in some or ["*"]]
     words = [word for name in names for word in ("--tests", name)]
     rest = _without_tests(argv[at + 1 :])
     return Selection(((*argv[: at + 1], *words, *rest),), refused=refused)
-
-
-def seeded(
-    argv: Sequence[str], env: Mapping[str, str], _seed: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return both as they are: the tests find the seed in their environment."""
-    return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the class of a test."""
-    return test_id.partition("::")[0]
-
-
-def own_id(test: TestResult, _suite: str, _root: Path) -> str:
-    """Return `class::method`, as a report has it."""
-    return test.test_id
 
 
 def _without_tests(words: Sequence[str]) -> list[str]:

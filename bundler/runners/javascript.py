@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from bundler.runners import at_dashes, before_colons
 from bundler.runners.report import Chosen
 
 LONGEST_PATTERN = 100_000
@@ -82,6 +83,13 @@ def has_option(words: Iterable[str], *names: str) -> bool:
     return any(word.partition("=")[0] in names for word in words)
 
 
+def with_option(argv: Sequence[str], name: str, value: int) -> list[str]:
+    """Return the command with an option before its `--`, unless it has that option."""
+    words, rest = at_dashes(argv)
+    own = [] if has_option(words, name) else [f"{name}={value}"]
+    return [*words, *own, *rest]
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a rerun runs: the files left out, or those that alone run, and a pattern of names."""
@@ -100,26 +108,21 @@ def choice(chosen: Chosen, between: str = " ") -> Choice:
     if chosen.only is not None:
         return _these(chosen.only, between)
     wanted = [one for one in chosen.order if one not in chosen.deselect]
-    left = {file_of(one) for one in wanted}
-    out = {file_of(one) for one in chosen.deselect} - left
-    names = {_name(one) for one in chosen.deselect if file_of(one) in left}
+    left = {before_colons(one) for one in wanted}
+    out = {before_colons(one) for one in chosen.deselect} - left
+    names = {_name(one) for one in chosen.deselect if before_colons(one) in left}
     names -= _alike(names, map(_name, wanted))
     return Choice(tuple(sorted(out)), None, _not_one_of(names, between) if names else "")
 
 
-def file_of(test_id: str) -> str:
-    """Return the file of a test id: what stands before its first `::`."""
-    return test_id.partition("::")[0]
-
-
-def quoted(text: str) -> str:
+def _quoted(text: str) -> str:
     """A text as a regular expression of JavaScript's that matches it alone."""
     return _SPECIAL.sub(r"\\\1", text)
 
 
 def _these(ids: Iterable[str], between: str) -> Choice:
     ids = list(ids)
-    files = tuple(sorted(set(map(file_of, ids))))
+    files = tuple(sorted(set(map(before_colons, ids))))
     whole = any("::" not in one for one in ids)
     pattern = "" if whole else f"^ ?(?:{_any_of(map(_name, ids), between)})$"
     return Choice((), files, pattern)
@@ -131,7 +134,7 @@ def _not_one_of(names: Iterable[str], between: str) -> str:
 
 
 def _any_of(names: Iterable[str], between: str) -> str:
-    return "|".join(quoted(one).replace(" ", between) for one in sorted(set(names)))
+    return "|".join(_quoted(one).replace(" ", between) for one in sorted(set(names)))
 
 
 def _alike(names: Iterable[str], wanted: Iterable[str]) -> set[str]:

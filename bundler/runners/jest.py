@@ -25,7 +25,7 @@ from typing import Any
 
 from bundler import reporters
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, at_dashes, javascript
+from bundler.runners import Inside, Invocation, at_dashes, before_colons, javascript
 from bundler.runners.report import reported, selection
 
 NAME = "jest"
@@ -45,6 +45,8 @@ _CONFIGURATIONS = ("package.json", *(f"jest.config.{one}" for one in _ENDINGS))
 _WORD = re.compile(r"""["']?reporters["']?\s*[:=,]|preset""")
 _PATTERN = ("-t", "--testNamePattern")
 _SECONDS = 60
+
+file_of = before_colons
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -84,15 +86,7 @@ def seeded(
     argv: Sequence[str], env: Mapping[str, str], seed: int
 ) -> tuple[list[str], dict[str, str]]:
     """Add `--seed`, of which Jest takes 32 bits, the sign one of them."""
-    words, rest = at_dashes(argv)
-    if not javascript.has_option(words, "--seed"):
-        words = [*words, f"--seed={seed & 0x7FFFFFFF}"]
-    return [*words, *rest], dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the file of a test."""
-    return javascript.file_of(test_id)
+    return javascript.with_option(argv, "--seed", seed & 0x7FFFFFFF), dict(env)
 
 
 def own_id(test: TestResult, suite: str, root: Path) -> str:

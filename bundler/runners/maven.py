@@ -11,12 +11,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
-from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, Selection
+from bundler.results import Results
+from bundler.runners import (
+    Inside,
+    Invocation,
+    Selection,
+    before_colons,
+    java,
+    seeded_by_environment,
+)
 
 NAME = "Maven"
 COMMAND = ("mvn", "test")
@@ -24,18 +31,14 @@ KEEPS_ORDER = False
 KEEPS_VALUES = True
 NOT_KEPT = "Maven runs classes in an order of its own, and all parameters of a method"
 
-_MODULES = ("", "*/", "*/*/", "*/*/*/")
-REPORTS = tuple(
-    f"{module}target/{kind}-reports/TEST-*.xml"
-    for module in _MODULES
-    for kind in ("surefire", "failsafe")
-)
-"""What a run leaves, of modules up to three directories deep."""
+REPORTS = java.reports("target/surefire-reports/TEST-*.xml", "target/failsafe-reports/TEST-*.xml")
 
 _PROGRAMS = frozenset({"mvn", "mvnw", "mvnd"})
-_CLASS = re.compile(r"[^\W\d][\w$]*(\.[^\W\d][\w$]*)*")
-_METHOD = re.compile(r"[^\W\d][\w$]*")
 _SELECTING = re.compile(r"-D(it\.)?test=")
+
+seeded = seeded_by_environment
+file_of = before_colons  # the class
+own_id = java.own_id
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -52,7 +55,7 @@ def inside(_invocation: Invocation) -> Iterator[Inside | None]:
 
 def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> Selection:
     """Return the command with `-Dtest`: of a class its methods, of one in doubt the class."""
-    methods, refused = by_class(test_ids)
+    methods, refused = java.by_class(test_ids)
     if not methods:
         return Selection((), refused=refused)
     chosen = ",".join(
@@ -62,42 +65,3 @@ def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> S
     named = [f"-Dtest={chosen}", f"-Dit.test={chosen}", "-Dsurefire.failIfNoSpecifiedTests=false"]
     more = "-Dfailsafe.failIfNoSpecifiedTests=false"
     return Selection(((*words, *named, more),), refused=refused)
-
-
-def by_class(test_ids: Sequence[str]) -> tuple[dict[str, list[str]], tuple[str, ...]]:
-    """Return the methods that are asked for by class, none where all are, and what is no class.
-
-    `Class::method(int)[1]` is one of the parameters of `method`; a display name is no method.
-    """
-    methods: dict[str, list[str]] = {}
-    whole: set[str] = set()
-    refused = []
-    for test_id in test_ids:
-        name, _, rest = test_id.partition("::")
-        method = re.split(r"[(\[{]", rest, maxsplit=1)[0].strip()
-        if not _CLASS.fullmatch(name):
-            refused.append(test_id)
-            continue
-        some = methods.setdefault(name, [])
-        if not _METHOD.fullmatch(method):
-            whole.add(name)
-        elif method not in some:
-            some.append(method)
-    return {name: [] if name in whole else some for name, some in methods.items()}, tuple(refused)
-
-
-def seeded(
-    argv: Sequence[str], env: Mapping[str, str], _seed: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return both as they are: the tests find the seed in their environment."""
-    return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the class of a test."""
-    return test_id.partition("::")[0]
-
-
-def own_id(test: TestResult, _suite: str, _root: Path) -> str:
-    """Return `class::method`, as a report has it."""
-    return test.test_id

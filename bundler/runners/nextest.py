@@ -30,8 +30,15 @@ from typing import TYPE_CHECKING, Any
 
 from bundler import archive
 from bundler.errors import UsageError
-from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, Selection, at_dashes
+from bundler.results import Results
+from bundler.runners import (
+    Inside,
+    Invocation,
+    Selection,
+    at_dashes,
+    cargo_binaries,
+    seeded_by_environment,
+)
 
 NAME = "nextest"
 COMMAND = ("cargo", "nextest", "run")
@@ -59,6 +66,10 @@ VALUED = frozenset(
 _VALUE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_,/@:.*-]*")
 _PLACES = ("nextest/", "source/nextest/")
 _FILES = ("manifest.json", "run.log.zst", "store.zip")
+
+seeded = seeded_by_environment
+file_of = cargo_binaries.of_test
+own_id = cargo_binaries.own_id
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -107,24 +118,6 @@ def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> S
     if not test_ids:
         return Selection(())
     return Selection(((*words, "-E", " | ".join(filters), *rest),))
-
-
-def seeded(
-    argv: Sequence[str], env: Mapping[str, str], _seed: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return both as they are: the tests find the seed in their environment."""
-    return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the binary that a test lies in: what a file is to pytest."""
-    return test_id.partition(" ")[0]
-
-
-def own_id(test: TestResult, suite: str, root: Path) -> str:
-    """Return `binary name`: the class name of nextest's own report is the binary."""
-    binary, separator, name = test.test_id.partition("::")
-    return test.test_id if " " in test.test_id or not separator else f"{binary} {name}"
 
 
 def has_archive(recording: Recording) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 
 from bundler import reporters
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, Selection
+from bundler.runners import Inside, Invocation, Selection, before_colons, seeded_by_environment
 from bundler.runners.report import VARIABLE, reported
 
 NAME = "node:test"
@@ -41,6 +41,9 @@ _REPORTER = "--test-reporter"
 _DESTINATION = "--test-reporter-destination"
 _SPEC_EVERYWHERE = 23
 """From this version on Node shows `spec` where its output is no terminal, too."""
+
+seeded = seeded_by_environment
+file_of = before_colons
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -77,18 +80,6 @@ def select(argv: Sequence[str], test_ids: Sequence[str], _results: Results) -> S
     refused = tuple(one for one in test_ids if file_of(one) not in wanted)
     commands = ((argv[0], *options, *wanted),) if wanted else ()
     return Selection(commands, "every test of the files that they are in", refused)
-
-
-def seeded(
-    argv: Sequence[str], env: Mapping[str, str], _seed: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return both as they are: the tests find the seed in their environment."""
-    return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the file of a test: what stands before its first `::`."""
-    return test_id.partition("::")[0]
 
 
 def own_id(test: TestResult, suite: str, root: Path) -> str:

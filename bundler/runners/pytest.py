@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 
 from bundler import probe
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, python
+from bundler.runners import Inside, Invocation, before_colons, python
 
 NAME = "pytest"
 COMMAND = ("python", "-m", "pytest")
@@ -25,6 +25,8 @@ NOT_KEPT = ""
 
 PLUGIN = "bundle_probe"
 PROGRAMS = frozenset({"pytest", "py.test", "pytest.exe", "py.test.exe"})
+
+file_of = before_colons
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -41,7 +43,7 @@ def arguments_start(argv: Sequence[str]) -> int | None:
     return python.arguments_start(argv, ("pytest", "py.test"))
 
 
-def isolated(argv: Sequence[str]) -> bool:
+def _isolated(argv: Sequence[str]) -> bool:
     """Whether the interpreter is told to ignore PYTHONPATH (`-I` or `-E`)."""
     return python.isolated(argv, arguments_start(argv))
 
@@ -49,7 +51,7 @@ def isolated(argv: Sequence[str]) -> bool:
 def command(argv: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """Return the command to start: with `-p` where plugins are not loaded by themselves."""
     start = arguments_start(argv)
-    if start is None or isolated(argv) or not _autoload_is_off(argv, env):
+    if start is None or _isolated(argv) or not _autoload_is_off(argv, env):
         return list(argv)
     return [*argv[:start], "-p", PLUGIN, *argv[start:]]
 
@@ -68,7 +70,7 @@ def environment(env: Mapping[str, str], settings: str) -> dict[str, str]:
 def why_unreached(argv: Sequence[str], output_tail: str) -> str | None:
     """Say why no probe answered, and what to set; None where no pytest seems to have run."""
     program = PurePath(argv[0]).name.lower() if argv else ""
-    if recognises(argv) and isolated(argv):
+    if recognises(argv) and _isolated(argv):
         return "python -I and -E ignore PYTHONPATH, so its tests are not recorded; leave them out"
     if program.startswith("tox") or "tox" in argv[:3]:
         return "tox hides the environment from pytest; set pass_env = PYTHONPATH,BUNDLE_*"
@@ -95,11 +97,6 @@ def seeded(
 ) -> tuple[list[str], dict[str, str]]:
     """Leave it to the probe, which seeds the generators before each test."""
     return list(argv), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the file of a node id: what stands before its first `::`."""
-    return test_id.partition("::")[0]
 
 
 def own_id(test: TestResult, suite: str, root: Path) -> str:

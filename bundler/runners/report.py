@@ -53,7 +53,7 @@ def reported(
     with tempfile.TemporaryDirectory(prefix="bundle-report-") as folder:
         path = Path(folder) / "stream.ndjson"
         path.touch()
-        told = {"stream": str(path), "selection": selection_path(invocation.env), **more}
+        told = {"stream": str(path), "selection": _selection_path(invocation.env), **more}
         if choice is not None:
             chosen = Path(folder) / "choice.json"
             chosen.write_text(json.dumps(choice), encoding="utf-8")
@@ -64,7 +64,7 @@ def reported(
             yield replace(inside, poll=stream.poll, recording=stream.end)
 
 
-def selection_path(env: Mapping[str, str]) -> str | None:
+def _selection_path(env: Mapping[str, str]) -> str | None:
     """Return the `selection.json` of the run that is about to start, where it has one."""
     try:
         path = json.loads(env.get("BUNDLE_PROBE", ""))["selection"]
@@ -85,7 +85,7 @@ class Chosen:
 
 def selection(env: Mapping[str, str]) -> Chosen | None:
     """Return what the run that is about to start is to run, None where that is everything."""
-    path = selection_path(env)
+    path = _selection_path(env)
     if path is None:
         return None
     document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -319,7 +319,7 @@ class Reading:
 def failure(told: Mapping[str, Any], root: str = "") -> Failure:
     """Return a failure from what a reporter says of it; a stack trace is taken apart."""
     text = told.get("text")
-    found = stack(text, root) if isinstance(text, str) else Failure("call", "")
+    found = _stack(text, root) if isinstance(text, str) else Failure("call", "")
     number = told.get("line")
     return Failure(
         _text(told.get("phase")) or found.phase,
@@ -331,7 +331,7 @@ def failure(told: Mapping[str, Any], root: str = "") -> Failure:
     )
 
 
-def stack(text: str, root: str) -> Failure:
+def _stack(text: str, root: str) -> Failure:
     """Return the failure that a stack trace of JavaScript's tells of.
 
     Its place is the first that lies below the root, and in no package of others.

@@ -20,7 +20,7 @@ from pathlib import Path, PurePath
 
 from bundler import reporters
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation
+from bundler.runners import Inside, Invocation, before_colons
 from bundler.runners.report import reported, selection
 
 NAME = "rspec"
@@ -33,6 +33,8 @@ _NO_TESTS_RUN = frozenset(
     {"--help", "-h", "--version", "-v", "--init", "--dry-run", "--bisect", "--drb", "-X"}
 )
 _BUNDLERS = ("bundle", "bundler")
+
+file_of = before_colons
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -67,11 +69,6 @@ def seeded(
 ) -> tuple[list[str], dict[str, str]]:
     """Add `--seed`, of which RSpec's own are 16 bits."""
     return _with_seed(argv, seed & 0xFFFF), dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the file of an example: what stands before its first `::`."""
-    return test_id.partition("::")[0]
 
 
 def own_id(test: TestResult, suite: str, root: Path) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bundler import reporters
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, python
+from bundler.runners import Inside, Invocation, python, seeded_by_environment
 from bundler.runners.report import reported
 
 NAME = "unittest"
@@ -27,6 +27,8 @@ COMMAND = ("python", "-m", "unittest")
 KEEPS_ORDER = True
 KEEPS_VALUES = False
 NOT_KEPT = "unittest has no seed; values drawn from a generator that tests share are others"
+
+seeded = seeded_by_environment
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -48,13 +50,6 @@ def inside(invocation: Invocation) -> Iterator[Inside | None]:
 
 def select(_argv: Sequence[str], _test_ids: Sequence[str], _results: Results) -> None:
     """Leave it to our module, which looks at the selection of the run."""
-
-
-def seeded(
-    argv: Sequence[str], env: Mapping[str, str], _seed: int
-) -> tuple[list[str], dict[str, str]]:
-    """Return both as they are: the tests find the seed in their environment."""
-    return list(argv), dict(env)
 
 
 def file_of(test_id: str) -> str:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from bundler import reporters
 from bundler.results import Results, TestResult
-from bundler.runners import Inside, Invocation, at_dashes, javascript
+from bundler.runners import Inside, Invocation, at_dashes, before_colons, javascript
 from bundler.runners.report import reported, selection
 
 NAME = "vitest"
@@ -40,6 +40,8 @@ _WATCHING = ("--watch", "-w", "--ui")
 _ONCE = ("--run", "--watch=false", "--no-watch", "--no-w")
 _CONFIGURATION = re.compile(r"vite(st)?\.(config|workspace|projects)\.[cm]?[jt]s(on)?")
 _WORD = re.compile(r"""reporters\b""")
+
+file_of = before_colons
 
 
 def recognises(argv: Sequence[str]) -> bool:
@@ -81,15 +83,7 @@ def seeded(
     argv: Sequence[str], env: Mapping[str, str], seed: int
 ) -> tuple[list[str], dict[str, str]]:
     """Add `--sequence.seed`, of which JavaScript's numbers hold 53 bits."""
-    words, rest = at_dashes(argv)
-    if not javascript.has_option(words, "--sequence.seed"):
-        words = [*words, f"--sequence.seed={seed & ((1 << 53) - 1)}"]
-    return [*words, *rest], dict(env)
-
-
-def file_of(test_id: str) -> str:
-    """Return the file of a test."""
-    return javascript.file_of(test_id)
+    return javascript.with_option(argv, "--sequence.seed", seed & ((1 << 53) - 1)), dict(env)
 
 
 def own_id(test: TestResult, suite: str, root: Path) -> str:

@@ -45,12 +45,12 @@ def write_artifact_bundle(
     if environment is not None:
         write_whole(str(where / ENVIRONMENT), environment.to_json())
     if failed := [one for one in failed_assertions if not one.passed]:
-        write_whole(str(where / FAILED_ASSERTIONS), failed_assertions_document(failed))
+        write_whole(str(where / FAILED_ASSERTIONS), _failed_assertions_document(failed))
     manifest.write(where)
     return where
 
 
-def failed_assertions_document(failed: Iterable[AssertionRecord]) -> bytes:
+def _failed_assertions_document(failed: Iterable[AssertionRecord]) -> bytes:
     """Return failed_assertions.json in bytes."""
     return pretty([one.to_document() for one in failed])
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from bundler.probe.writer.harness import environment_of
+from bundler.probe.writer.documents import environment_of
 from bundler.probe.writer.json_text import pretty
 from bundler.testing.context import TestContext
 from bundler.testing.json_documents import Fields

@@ -65,31 +65,11 @@ class TestHarness(Harness):
         self._told: TestSummary | None = None
 
     @property
-    def directory(self) -> Path:
-        """The directory of the test's bundle, which is made now if it was not."""
-        self._begun()
-        return Path(self._directory.path)
-
-    @property
     def logger(self) -> NdjsonLogger:
         """What logs into the bundle."""
         logger = self._begun()
         assert isinstance(logger, NdjsonLogger)
         return logger
-
-    def attach(
-        self,
-        source: bytes | str | os.PathLike[str],
-        name: str | None = None,
-        *,
-        media_type: str | None = None,
-    ) -> Path:
-        """Put bytes, or a copy of the file at a path, into the bundle, and return where it lies.
-
-        `name` is what it is called (else the file's own name); two of one name are both kept.
-        Raises OSError where the file cannot be read.
-        """
-        return Path(self.attach_as(source, name, media_type or ""))
 
     def trace(self, scenario: str) -> Path:
         """Return where the trace of a scenario is to be written, as `.trace` or whatever it is.

@@ -3,7 +3,8 @@
 One event is one JSON object on one line, ASCII, at most 1 MiB (`bundler.events` has the schema):
 
     {"v":1,"ts_us":1204,"level":"INFO","category":"task","event":"TaskSpawn","test_id":"drain",
-     "seed":7,"subsystem":"scheduler","thread_id":41,"message":"spawned","data":{"task_id":3}}
+     "seed":7,"seed_hex":"0000000000000007","subsystem":"scheduler","thread_id":41,
+     "message":"spawned","data":{"task_id":3}}
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import IO, Any, Self
 
 from bundler.probe.writer.event_line import MAX_LINE_BYTES, head_of, line_of
 from bundler.probe.writer.event_log import LEVELS, RANKS, EventLog, parse_level
+from bundler.seeds import exact_seed
 from bundler.testing.context import TestContext
 from bundler.testing.json_documents import is_u64
 from bundler.testing.summary import EventStats
@@ -70,6 +72,7 @@ class NdjsonEvent:
             raise ValueError("nested too deep") from None
         if not isinstance(document, dict):
             raise ValueError("not a JSON object")
+        document["seed"] = exact_seed(document.get("seed"), document.get("seed_hex"))
         _check(document)
         return cls(
             ts_us=document["ts_us"],

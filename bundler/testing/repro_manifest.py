@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from bundler.errors import DamagedRecording
-from bundler.probe.writer.harness import ASSERTION_FAILURE, FORMAT, PASSED, pending_fingerprint
+from bundler.probe.writer.documents import ASSERTION_FAILURE, PASSED, pending_fingerprint
+from bundler.probe.writer.format_version import FORMAT
 from bundler.probe.writer.json_text import pretty
 from bundler.probe.writer.whole_file import write_whole
 from bundler.seeds import scenario_seed, show_seed

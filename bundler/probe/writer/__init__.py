@@ -4,6 +4,7 @@
 of bundler, so nothing here imports anything of `bundler` but what lies beside it, by relative
 imports.
 
+    format_version.py    the version of the format
     system.py            the system as it was before a test could patch it
     masking.py           what masks secrets, given from outside
     json_text.py         documents as text
@@ -14,6 +15,7 @@ imports.
     whole_file.py        a document, whole or not at all
     bundle_directory.py  its directory
     phases.py            its phases, as a tree
+    documents.py         what its documents say
     harness.py           all of it: what a test is given
     fixture.py           the same as a test of pytest is given it
     bridges.py           `logging` and structlog

@@ -45,6 +45,8 @@ def head_of(level: str, category: str, event: str, test: Named | None) -> str:
         value = getattr(test, name, None)
         if value is not None:
             fields[name] = without_surrogates(value) if isinstance(value, str) else value
+        if name == "seed" and isinstance(value, int):
+            fields["seed_hex"] = f"{value:016x}"
     return _encode_in_order(fields)[1:-1]
 
 

@@ -3,7 +3,8 @@
 One event is one JSON object on one line, ASCII, at most 1 MiB (`bundler.events` has the schema):
 
     {"v":1,"ts_us":1204,"level":"INFO","category":"task","event":"TaskSpawn","test_id":"drain",
-     "seed":7,"subsystem":"scheduler","thread_id":41,"message":"spawned","data":{"task_id":3}}
+     "seed":7,"seed_hex":"0000000000000007","subsystem":"scheduler","thread_id":41,
+     "message":"spawned","data":{"task_id":3}}
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from pathlib import Path
 from typing import Any
 
 from .bundle_directory import base_in_environment
@@ -69,29 +68,9 @@ class TestBundle(Harness):
         self.seed = test.seed
         self._files: list[io.FileIO] = []
 
-    @property
-    def directory(self) -> Path:
-        """The directory of the test's bundle, which is made now if it was not."""
-        self._begun()
-        return Path(self._directory.path)
-
     def exists(self) -> bool:
         """Whether anything was recorded."""
         return self._log is not None
-
-    def attach(
-        self,
-        source: bytes | str | os.PathLike[str],
-        name: str | None = None,
-        *,
-        media_type: str | None = None,
-    ) -> Path:
-        """Put bytes, or a copy of the file at a path, into the bundle, and return where it lies.
-
-        `name` is what it is called (else the file's own name); two of one name are both kept.
-        Raises OSError where the file cannot be read.
-        """
-        return Path(self.attach_as(source, name, media_type or ""))
 
     def trace(self, scenario: str) -> io.FileIO:
         """Return a file to write the trace of a scenario to, open and unbuffered.

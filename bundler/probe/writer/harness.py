@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import itertools
 import os
-import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from . import phases
 from .bundle_directory import BundleDirectory, locked
+from .documents import ASSERTION_FAILURE, End, Test, environment_of, manifest_of, sentence_of
 from .event_line import shown
 from .event_log import COUNTS, EventLog, forks, number_of
 from .file_names import (
@@ -31,11 +32,6 @@ from .system import System
 if TYPE_CHECKING:
     from .bridges import BundleHandler
 
-SNAPSHOT = ("ASUPERSYNC_SEED", "BUNDLE_RUN_SEED", "BUNDLE_SEED", "PYTHONHASHSEED", "TZ")
-"""The variables that a manifest keeps: seeds, and what else is no secret and no path."""
-
-FORMAT = {"major": 1, "minor": 1}
-PASSED, ASSERTION_FAILURE = "passed", "assertion_failure"
 MOST_KEPT = 20_000
 """How many assertions, and how many phases, of one test its documents hold; its log has all."""
 
@@ -43,28 +39,6 @@ MOST_SHOWN = 50
 """How many failed checks a test that fails shows."""
 
 _NO_ARTIFACTS = (MANIFEST, SUMMARY, ENVIRONMENT)
-_SYSTEMS = {"darwin": "macos", "win32": "windows", "cygwin": "windows"}
-_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "i386": "x86", "i686": "x86"}
-
-
-class Test(Protocol):
-    """Who a test is; `to_document` gives it as `context` of a summary."""
-
-    @property
-    def test_id(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def subsystem(self) -> str | None: ...
-    @property
-    def invariant(self) -> str | None: ...
-    @property
-    def adapter(self) -> str | None: ...
-    @property
-    def replay_metadata(self) -> Mapping[str, Any] | None: ...
-    @property
-    def seed_lineage(self) -> Mapping[str, Any] | None: ...
-    def to_document(self) -> dict[str, Any]: ...
 
 
 class Harness:
@@ -108,6 +82,12 @@ class Harness:
     def problem(self) -> str:
         """Why something could not be recorded, or the empty text."""
         return self._directory.problem or (self._log.problem if self._log else "")
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the test's bundle, which is made now if it was not."""
+        self._begun()
+        return Path(self._directory.path)
 
     def log(
         self,
@@ -220,15 +200,25 @@ class Harness:
         more = [f"and {failed - MOST_SHOWN} more"] if failed > MOST_SHOWN else []
         return "\n".join(lines + more)
 
-    def attach_as(self, source: bytes | str | os.PathLike[str], name: str | None, kind: str) -> str:
-        """Put bytes, or a copy of a file, into the bundle; `kind` is a media type, or empty."""
+    def attach(
+        self,
+        source: bytes | str | os.PathLike[str],
+        name: str | None = None,
+        *,
+        media_type: str | None = None,
+    ) -> Path:
+        """Put bytes, or a copy of the file at a path, into the bundle, and return where it lies.
+
+        `name` is what it is called (else the file's own name); two of one name are both kept.
+        Raises OSError where the file cannot be read.
+        """
         name = name or ("attachment" if isinstance(source, bytes) else os.path.basename(source))
         name = Masking.masker.text(os.fspath(name))
         with io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb") as file:
             target = self._place_for(name)
             size = self._directory.copy(file, target)
-        self._log_attachment(name, target, kind or media_type_of(name), size)
-        return target
+        self._log_attachment(name, target, media_type or media_type_of(name), size)
+        return Path(target)
 
     def trace_path(self, scenario: str) -> str:
         """Return where the trace of a scenario is to be written."""
@@ -352,85 +342,19 @@ class Harness:
         directory.write(SUMMARY, pretty(summary))
         if failed and failure_reason is None:
             failure_reason = sentence_of(failed[0])
-        manifest = self._manifest(summary, failure_class, failure_reason)
-        directory.write(MANIFEST, pretty(manifest))
-
-    def _manifest(
-        self, summary: dict[str, Any], failure_class: str | None, failure_reason: str | None
-    ) -> dict[str, Any]:
-        """Return the repro manifest, its fields in the order of the contract."""
-        context, passed = self._context, summary["passed"]
-        files = [name for name in self._directory.files() if name != MANIFEST]
-        traces = [os.path.basename(path) for _, path in self._traces.values()]
-        invariant = (context.invariant or "").strip()
-        document = {
-            "schema_version": 1,
-            "seed": context.seed,
-            "scenario_id": context.test_id,
-            "invariant_ids": [invariant] if invariant else [],
-            "trace_fingerprint": pending_fingerprint(context.test_id, context.seed),
-            "replay_command": self._replay_command,
-            "failure_class": PASSED if passed else failure_class or ASSERTION_FAILURE,
-            "artifact_paths": files,
-            "passed": passed,
-            "subsystem": context.subsystem,
-            "invariant": context.invariant,
-            "trace_file": next((name for name in traces if name in files), None),
-            "env_snapshot": snapshot_of_environment() or None,
-            "phases_executed": [one["name"] for one in _walk(summary["phases"])] or None,
-            "failure_reason": None if passed else failure_reason,
-            "adapter": context.adapter,
-            "replay_metadata": context.replay_metadata,
-            "seed_lineage": context.seed_lineage,
-            "seed_hex": f"{context.seed:016x}",
-            "run_id": os.environ.get("BUNDLE_RUN_ID") or None,
-            "format": FORMAT,
-        }
-        return {name: value for name, value in document.items() if value is not None}
-
-
-def pending_fingerprint(scenario_id: str, seed: int) -> str:
-    """Return the fingerprint of a test of which no trace was taken."""
-    return f"pending:{scenario_id}:{seed:016x}"
-
-
-def snapshot_of_environment() -> list[tuple[str, str]]:
-    """Return the variables that matter to the test, by exact name, with their values."""
-    return [(name, os.environ[name]) for name in SNAPSHOT if name in os.environ]
-
-
-def environment_of(test: Test) -> dict[str, Any]:
-    """Return where this process runs: system, processor, bits of a pointer."""
-    machine = os.uname().machine if hasattr(os, "uname") else _windows_machine()
-    return {
-        "os": _SYSTEMS.get(sys.platform, sys.platform),
-        "arch": _MACHINES.get(machine.lower(), machine),
-        "pointer_width": 8 * struct.calcsize("P"),
-        "test_id": test.test_id,
-        "seed": test.seed,
-        "ports": [],
-        "services": [],
-    }
-
-
-def _windows_machine() -> str:
-    return os.environ.get("PROCESSOR_ARCHITECTURE", "unknown")
-
-
-def sentence_of(record: Mapping[str, Any]) -> str:
-    """Return what an assertion said, in one line of text."""
-    return f"{record['description']}: expected={record['expected']}, actual={record['actual']}"
+        end = End(
+            replay_command=self._replay_command,
+            files=[name for name in directory.files() if name != MANIFEST],
+            traces=[os.path.basename(path) for _, path in self._traces.values()],
+            failure_class=failure_class or ASSERTION_FAILURE,
+            failure_reason=failure_reason,
+        )
+        directory.write(MANIFEST, pretty(manifest_of(self._context, summary, end)))
 
 
 def _caller() -> tuple[str, int]:
     frame = sys._getframe(2)
     return frame.f_code.co_filename, frame.f_lineno
-
-
-def _walk(tree: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for phase in tree:
-        yield phase
-        yield from _walk(phase["children"])
 
 
 def _say(line: str) -> None:

@@ -41,7 +41,7 @@ class Stream:
                 with open(settings["selection"], encoding="utf-8") as file:
                     self.selection = json.load(file)
         except Exception:
-            self._descriptor = None
+            self._descriptor = None  # nothing is told, and the tests run as ever
 
     def write(self, **line):
         """Append one line, unless this is a forked child. Never raises, whatever is written."""
@@ -152,7 +152,7 @@ class Recorder:
     @guarded
     def judge(self, outcome, test, error=None, reason=None):
         """Something was said of a test, or of the set-up of a class or module."""
-        found = [] if error is None else [_failure(error, test)]
+        found = [] if error is None else [_failure(error)]
         if error is None and outcome == "failed":
             found = [{"message": reason}]
         known = _id(test)
@@ -169,7 +169,7 @@ class Recorder:
     def judge_part(self, test, part, error):
         """A `subTest` has ended."""
         wrong = error is not None
-        found = [_failure(error, test)] if wrong else []
+        found = [_failure(error)] if wrong else []
         failed = wrong and issubclass(error[0], test.failureException)
         outcome = "passed" if not wrong else "failed" if failed else "errored"
         name = part._subDescription()
@@ -236,7 +236,7 @@ class Result(unittest.TextTestResult):
             pairs = (("stdout", self._stdout_buffer), ("stderr", self._stderr_buffer))
             return [(name, kept.getvalue()) for name, kept in pairs if kept and kept.getvalue()]
         except Exception:
-            return []
+            return []  # a result of another kind keeps its output elsewhere
 
 
 class Program(unittest.TestProgram):
@@ -307,10 +307,10 @@ def _place(test):
         code = getattr(method, "__wrapped__", method).__code__
         return os.path.relpath(code.co_filename).replace(os.sep, "/"), code.co_firstlineno
     except Exception:
-        return None, None
+        return None, None  # a test that was made in another way than by its class
 
 
-def _failure(error, test):
+def _failure(error):
     kind, value, trace = error
     message = _words(error)
     file = line = None

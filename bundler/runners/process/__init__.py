@@ -33,6 +33,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bundler.runners.process.exit_status import Exit, exit_like, shell_code
+from bundler.runners.process.guest import Guest
 from bundler.runners.process.locale_coercion import undone
 
 __all__ = ["Exit", "exit_like", "run", "shell_code"]
@@ -76,8 +77,6 @@ def run(
         argv,
         env=undone(env),
         cwd=cwd,
-        on_output=on_output,
-        on_idle=on_idle,
-        show=show,
+        guest=Guest(on_output, on_idle, show),
         streams=(stdin_fd, stdout_fd, stderr_fd),
     )

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bundler.runners.process.exit_status import NOT_EXECUTABLE, Exit
@@ -23,13 +23,10 @@ def run_with_poll(
     *,
     env: Mapping[str, str],
     cwd: Path | None,
-    on_output: Callable[[str, bytes], None],
-    on_idle: Callable[[], None] | None,
-    show: Callable[[str, bytes], bytes] | None,
+    guest: Guest,
     streams: tuple[int, int, int],
 ) -> Exit:
     """Do what `bundler.runners.process.run` says."""
-    guest = Guest(on_output, on_idle, show)
     with contextlib.ExitStack() as stack:
         try:
             # First, so that no signal can end us while our terminal is raw.

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -30,13 +30,10 @@ def run_with_threads(
     *,
     env: Mapping[str, str],
     cwd: Path | None,
-    on_output: Callable[[str, bytes], None],
-    on_idle: Callable[[], None] | None,
-    show: Callable[[str, bytes], bytes] | None,
+    guest: Guest,
     streams: tuple[int, int, int],
 ) -> Exit:
     """Do what `bundler.runners.process.run` says, as far as two pipes can."""
-    guest = Guest(on_output, on_idle, show)
     turn = threading.Lock()
     with _remembering() as received, contextlib.ExitStack() as stack:
         ends: list[int] = []

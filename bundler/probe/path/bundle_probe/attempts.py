@@ -166,7 +166,7 @@ class Attempts:
     def _write_start(self, attempt):
         recorder, log = self._recorder, self.log
         known = test_id(attempt.node_id)
-        fields = f',"test_id":{as_json(known)},"seed":{recorder.seeds.seed(known)},"thread_id":'
+        fields = f',"test_id":{as_json(known)}{recorder.seeds.fields(known)},"thread_id":'
         occurrence = f',"occurrence":{attempt.occurrence}' if attempt.occurrence > 1 else ""
         key = f'{self._session}{occurrence},"attempt":{attempt.number}'
         attempt.fields, attempt.key = fields, key

@@ -17,7 +17,9 @@ def failure(report, phase, recorder):
     longrepr = report.longrepr
     try:
         kind, message, path, line = _crash(longrepr)
-        traceback = None if isinstance(longrepr, str) else shown(longrepr)
+        traceback = shown(longrepr)
+        if isinstance(longrepr, str) and traceback.strip() == message:
+            traceback = None  # words alone; that of a worker's collection is a text, too
     except Exception as error:
         kind = path = line = traceback = None
         message = f"the failure cannot be shown: {type(error).__name__}: {shown(error)}"

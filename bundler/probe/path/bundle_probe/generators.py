@@ -110,7 +110,7 @@ def numpy_memory_of(numpy):
         same = _numpy_fields(memory.copy()) == _numpy_fields(rand.get_state(legacy=False))
         return memory if same else None
     except Exception:
-        return None
+        return None  # as above
 
 
 def _spare_offset(numpy, ctypes):

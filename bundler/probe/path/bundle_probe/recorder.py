@@ -24,7 +24,7 @@ class Recorder:
         self.generators = generators.Generators()
         self.restore = {}
         self._rootdir = os.path.join(rootdir, "")
-        self._seed_field = f',"seed":{settings.root_seed}'
+        self._seed_fields = text.seed_fields(settings.root_seed)
         self._separator = os.sep
 
     def learn_secrets(self):
@@ -41,9 +41,9 @@ class Recorder:
 
     def line(self, event, category, message, data, level="INFO", test_id=None):
         """Return one event as a line; `data` is a dict, or JSON that is ready."""
-        about = self._seed_field
+        about = self._seed_fields
         if test_id is not None:
-            about = f',"test_id":{text.quote(test_id)},"seed":{self.seeds.seed(test_id)}'
+            about = f',"test_id":{text.quote(test_id)}{self.seeds.fields(test_id)}'
         if not isinstance(data, str):
             data = text.encode(data)
         return (

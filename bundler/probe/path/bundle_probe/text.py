@@ -134,6 +134,15 @@ class Seeds:
             self._after_prefix = _fnv1a(self._prefix.encode("utf-8"), self._base)
         return _fnv1a(name[split:].encode("utf-8"), self._after_prefix)
 
+    def fields(self, name):
+        """Return the fields of an event that say the seed of the test with this id."""
+        return seed_fields(self.seed(name))
+
+
+def seed_fields(seed):
+    """Return the fields of an event that say a seed: the hex is for who rounds large numbers."""
+    return f',"seed":{seed},"seed_hex":"{seed:016x}"'
+
 
 def _fnv1a(data, value=0xCBF29CE484222325):
     for byte in data:

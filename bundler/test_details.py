@@ -1,27 +1,13 @@
-"""One run, or one test of it, in detail: what `bundle show` prints, and the same as a document."""
+"""One test in detail: what `bundle show RUN TEST` prints, and the same as a document."""
 
 from __future__ import annotations
 
 import itertools
-import shlex
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from bundler.about import (
-    ci_words,
-    count,
-    count_words,
-    damage,
-    environment_of,
-    place_words,
-    seconds,
-    status_sentence,
-    status_style,
-    status_word,
-    time_words,
-)
+from bundler.about import count, status_word
 from bundler.blocks import (
     Layout,
     attempt_blocks,
@@ -29,15 +15,15 @@ from bundler.blocks import (
     attempt_word,
     test_name,
     verdict_word,
+    why_not_captured,
 )
 from bundler.errors import UnreadableRecording
 from bundler.escapes import one_line
 from bundler.events import text_fields
 from bundler.look import Look, Style
-from bundler.manifest import RunManifest
 from bundler.own_events import AttemptKey, Attempts
 from bundler.recording import Recording, file_size
-from bundler.results import Attempt, Results, Session, TestResult
+from bundler.results import Attempt, Results, TestResult
 from bundler.seeds import show_seed
 from bundler.traces import trace_in
 
@@ -45,83 +31,6 @@ if TYPE_CHECKING:  # what a test said of itself is loaded when one test is asked
     from bundler.story import Story, TestFile, Told
 
 _MOST_PASSED = 100
-
-
-def matching_tests(results: Results, text: str) -> list[TestResult]:
-    """Return the tests whose id is the text, or else whose name is, or else whose id holds it."""
-    holding = [test for test in results.tests if text in test.test_id]
-    return (
-        results.with_id(text)
-        or [test for test in holding if _is_called(test.test_id, text)]
-        or holding
-    )
-
-
-def _is_called(test_id: str, text: str) -> bool:
-    """Whether a text is the last word of an id, with or without its parameters."""
-    words = f"{test_id}["
-    return any(f"{before}{text}[" in words for before in ("::", " "))
-
-
-def run_lines(recording: Recording, look: Look) -> Iterator[str]:
-    """Yield everything about a run as a whole, a label before each line."""
-    layout = Layout(look)
-    for label, text in _run_facts(recording, look):
-        if text:
-            style = _style_of(label, recording.manifest)
-            yield layout.labelled(label, text, style)
-    variables = environment_of(recording).get("variables")
-    if isinstance(variables, dict) and variables:
-        yield layout.heading("variables", Style.HEADING)
-        yield from layout.body(one_line(f"{name}={value}") for name, value in variables.items())
-
-
-def _style_of(label: str, manifest: RunManifest) -> Style:
-    if label == "Redacted" and manifest.redaction and not manifest.redaction.on:
-        return Style.FAILED
-    return status_style(manifest) if label == "Status" else Style.HEADING
-
-
-def _run_facts(recording: Recording, look: Look) -> Iterator[tuple[str, str]]:
-    manifest, results = recording.manifest, recording.results
-    took = manifest.duration_us
-    yield "Run", look.run_id(manifest.run_id, digits=len(manifest.run_id))
-    yield "Status", status_sentence(manifest, results)
-    if not results.is_plain_command:
-        yield "Result", count_words(recording, results.counts, look)
-    yield "Deselected", f"{len(results.deselected):,}" if results.deselected else ""
-    yield "Warnings", f"{len(results.warnings):,}" if results.warnings else ""
-    after = f", took {seconds(took)}" if took is not None else ""
-    yield "Started", time_words(manifest.created_at) + after
-    yield "Seed", show_seed(manifest.seed) + (", imposed" if manifest.seed_imposed else "")
-    yield "Rerun of", look.run_id(manifest.parent.run_id) if manifest.parent else ""
-    yield "Command", one_line(shlex.join(manifest.command.argv))
-    yield "Directory", one_line(manifest.command.cwd)
-    yield "On", ", ".join(place_words(recording))
-    for session in results.sessions:
-        yield "Session", _session_words(session)
-    yield "Git", _git_words(environment_of(recording).get("git"))
-    yield "In", ci_words(manifest.ci or {})
-    yield "At", one_line((manifest.ci or {}).get("url", ""))
-    yield "Recorded by", _recorder_words(recording)
-    yield "Log", _log_words(recording)
-    yield "Redacted", redaction_words(manifest)
-    yield "Files", _files_words(recording)
-    yield "Read from", one_line(recording.where)
-    yield "Replayable", "; ".join(_obstacles(recording)) or "yes"
-
-
-def redaction_words(manifest: RunManifest) -> str:
-    """Return which secrets were masked in a run, by rule, or that none were."""
-    redaction = manifest.redaction
-    if redaction is None:
-        return ""
-    if not redaction.on:
-        return "NO: recorded with --no-redact, secrets are in it as they are"
-    masked = Counter(redaction.masked) + Counter(redaction.masked_in_files)
-    words = ", ".join(f"{rule} {times:,}" for rule, times in sorted(masked.items()))
-    left = f"; left in packed files: {', '.join(redaction.left)}" if redaction.left else ""
-    return one_line((words or "nothing had to be masked") + left)
 
 
 def lines_of_test(
@@ -138,32 +47,14 @@ def lines_of_test(
     for label, text in _test_facts(recording, test, look):
         if text:
             yield layout.labelled(label, text)
-    captured = all(
-        session.info.get("capture") != "no"
-        for session in recording.results.sessions
-        if session.id == test.session
-    )
     told = told_by(recording, test, attempts)
     for label, text in _told_facts(recording, told):
         yield layout.labelled(label, text)
     yield layout.rule()
+    uncaptured = _why_not_captured(recording.results, test)
     for attempt in test.attempts:
-        word = attempt_word(test, attempt, live=recording.live)
-        yield layout.status(
-            word,
-            test_name(look, test),
-            duration_us=attempt.duration_us,
-            worker=attempt.worker,
-            remark=attempt_remark(attempt),
-        )
-        if phases := _phase_words(attempt):
-            yield layout.note(phases)
-        yield from _story_blocks(told.of(_key(test, attempt)), layout)
-        yield from attempt_blocks(
-            recording, attempt, layout, word[1], captured=captured, every_subtest=True
-        )
-        for name, value in attempt.properties:
-            yield layout.note(f"property {name}: {value}")
+        story = told.of(_key(test, attempt))
+        yield from _attempt_lines(recording, test, attempt, story, layout, uncaptured)
     if not test.attempts:
         yield layout.status(verdict_word(test), test_name(look, test))
 
@@ -208,6 +99,37 @@ def _trace_words(recording: Recording, file: TestFile) -> str:
         return trace_words(trace_in(recording.files, file.member))
     except UnreadableRecording as error:
         return f"unreadable: {error.message.removeprefix(file.member).lstrip(': ')}"
+
+
+def _why_not_captured(results: Results, test: TestResult) -> str | None:
+    of_test = [session for session in results.sessions if session.id == test.session]
+    return next(filter(None, map(why_not_captured, of_test)), None)
+
+
+def _attempt_lines(
+    recording: Recording,
+    test: TestResult,
+    attempt: Attempt,
+    story: Story,
+    layout: Layout,
+    uncaptured: str | None,
+) -> Iterator[str]:
+    word = attempt_word(test, attempt, live=recording.live)
+    yield layout.status(
+        word,
+        test_name(layout.look, test),
+        duration_us=attempt.duration_us,
+        worker=attempt.worker,
+        remark=attempt_remark(attempt),
+    )
+    if phases := _phase_words(attempt):
+        yield layout.note(phases)
+    yield from _story_blocks(story, layout)
+    yield from attempt_blocks(
+        recording, attempt, layout, word[1], uncaptured=uncaptured, every_subtest=True
+    )
+    for name, value in attempt.properties:
+        yield layout.note(f"property {name}: {value}")
 
 
 def _story_blocks(story: Story, layout: Layout) -> Iterator[str]:
@@ -349,58 +271,3 @@ def _phase_words(attempt: Attempt) -> str:
         ("teardown", attempt.teardown_us),
     )
     return ", ".join(f"{name} {us / 1e6:.3f}s" for name, us in phases if us is not None)
-
-
-def _session_words(session: Session) -> str:
-    info = session.info
-    words = [f"{info.get('runner', 'tests')} {info.get('runner_version', '')}".strip()]
-    if isinstance(args := info.get("args"), list) and args:
-        words.append(shlex.join(map(str, args)))
-    if info.get("workers"):
-        words.append(count(int(info["workers"]), "worker"))
-    words.append(f"capture {info.get('capture', 'unknown')}")
-    if isinstance(plugins := info.get("plugins"), dict) and plugins:
-        words.append(", ".join(f"{name} {version}" for name, version in plugins.items()))
-    return one_line("; ".join(words))
-
-
-def _git_words(git: object) -> str:
-    if not isinstance(git, dict):
-        return ""
-    changed = "changed" if git.get("dirty") else ""
-    known = (str(git.get("commit", ""))[:12], git.get("branch"), changed, git.get("remote"))
-    return one_line(", ".join(str(word) for word in known if word))
-
-
-def _recorder_words(recording: Recording) -> str:
-    manifest = recording.manifest
-    recorder = " ".join(manifest.recorder.get(key, "") for key in ("name", "version")).strip()
-    version = f"format {manifest.format.major}.{manifest.format.minor}"
-    return one_line(", ".join(filter(None, [recorder, version])))
-
-
-def _log_words(recording: Recording) -> str:
-    frames = recording.manifest.log.frames
-    events = count(recording.results.events, "event")
-    if not frames:
-        return events
-    packed, raw = (sum(sizes) for sizes in zip(*frames, strict=True))
-    return f"{events}, {raw:,} bytes in {packed:,}"
-
-
-def _files_words(recording: Recording) -> str:
-    members = recording.manifest.members
-    if not members:
-        return ""
-    return f"{count(len(members), 'file')}, {sum(member.size for member in members):,} bytes"
-
-
-def _obstacles(recording: Recording) -> Iterable[str]:
-    """What stands in the way of seeing the whole run again."""
-    if recording.live:
-        yield "as far as it is: still being recorded"
-    elif not recording.results.events:
-        yield "no: there is no event log"
-    elif not recording.results.complete:
-        yield "in part: the log does not end as a finished one does"
-    yield from map(one_line, damage(recording))

@@ -237,6 +237,18 @@ def test_of_a_row_of_dots_its_ends_count(dots: int) -> None:
     assert one.find(b"x......y" + b"." * dots)
 
 
+def test_dots_that_belong_to_a_value_are_its_own() -> None:
+    one = fragments.Fragments({"abc.....": "begins", ".....xyz": "ends"})
+    found = set(one.find(b"abc" + b"." * 50 + b"xyz"))
+    assert {(0, 8, "begins"), (48, 56, "ends")} <= found
+
+
+def test_no_part_goes_beyond_the_text() -> None:
+    one = fragments.Fragments({"aaaaaaaaaa": "rule"})
+    assert {end for _, end, _ in one.find(b"...aaaaaaa")} == {9, 10}
+    assert {begin for begin, _, _ in one.find(b"aaaaaaa...")} == {0, 1}
+
+
 def test_a_part_that_many_values_share_is_found_by_one_look() -> None:
     shared = {f"sk_live_{number:05}": f"${number}" for number in range(5000)}
     one = fragments.Fragments(shared)
@@ -451,6 +463,22 @@ def test_a_web_token_has_three_to_five_parts() -> None:
     assert shapes.partial(f"see {head} ".encode()) == len(head) + 5
 
 
+@pytest.mark.parametrize(("size", "before", "is_one"), [
+    (14, "abc", True), (14, "ab", False), (13, "abcdefgh", False), (17, "", True), (16, "", False),
+])  # fmt: skip
+def test_the_head_of_a_web_token_has_17_characters_in_a_row_of_20(
+    size: int, before: str, is_one: bool
+) -> None:
+    token = f"{'ey' + 'J'}{BODY[:size]}.ab.cd"
+    masked = masker_of({}).mask(f"<{before}{token}>".encode()).decode()
+    assert masked == (f"<{before}***jwt***>" if is_one else f"<{before}{token}>")
+
+
+def test_a_second_web_token_right_after_the_first_is_one() -> None:
+    token = f"{'ey' + 'J'}{BODY[:20]}.ab.cd.ef.gh"
+    assert masker_of({}).mask(f"{token}.{token}".encode()) == b"***jwt***.***jwt***"
+
+
 BEGIN, END = "-----BEGIN " + "PRIVATE KEY-----", "-----END " + "PRIVATE KEY-----"
 
 
@@ -523,6 +551,8 @@ def test_what_may_be_the_beginning_of_something_is_told(text: str, held: int | N
         ("://me:a/b@h", "://me:a/b@h"),
         ("@ a:b@c ://me:word@h", "@ a:b@c ://***url***@h"),
         ("a:b@c", "a:b@c"),
+        ("x@://a:b@h", "x@://***url***@h"),
+        ("://a@b@c ://:@w@h", "://a@b@c ://***url***@h"),
         (f"://m:{'w' * 507}@h", "://***url***@h"),
         (f"://m:{'w' * 508}@h", f"://m:{'w' * 508}@h"),
     ],

@@ -18,14 +18,14 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from bundler import archive
 from bundler import manifest as manifest_document
 from bundler.directory_reader import open_regular
-from bundler.errors import NotARecording
+from bundler.errors import HostileRecording, NotARecording
 from bundler.eventlog import EventLog, FramedLog, PlainLog
 from bundler.holding import packed_size
 from bundler.limits import in_force
@@ -61,11 +61,35 @@ DERIVED = frozenset({MANIFEST, LOG, SEALED_LOG, SUMMARY, LOCK})
 
 
 def is_live(directory: Path) -> bool:
-    """Whether somebody records into this directory right now."""
+    """Whether somebody records into this directory right now.
+
+    A stranger may have made it, so its lock is only looked at: neither written nor followed.
+    """
+    try:
+        descriptor = open_regular(directory / LOCK, LOCK)
+    except (OSError, HostileRecording):
+        return False  # nobody holds what is not there; the gate refuses what is no file
+    with os.fdopen(descriptor, "rb") as lock:
+        return _is_held(directory, lock)
+
+
+def _is_held(directory: Path, lock: IO[bytes]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # Windows, where a lock needs a file that is open for writing
+        return _is_held_by_filelock(directory)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: there the file itself is the lock
+        return _is_held_by_filelock(directory)
+    return False
+
+
+def _is_held_by_filelock(directory: Path) -> bool:
     from filelock import Timeout
 
-    if not (directory / LOCK).exists():
-        return False
     lock = lock_of(directory)
     try:
         lock.acquire(blocking=False)

@@ -191,6 +191,28 @@ class FramedLog:
         return content if len(content) == raw else b""
 
 
+class Excerpt:
+    """Some lines of a log, by their offsets: what one test did."""
+
+    def __init__(self, log: EventLog, offsets: Sequence[int]) -> None:
+        self._log = log
+        self._offsets = offsets
+
+    @property
+    def packed(self) -> int:
+        """How many bytes the whole log has packed."""
+        return self._log.packed
+
+    def lines(self) -> Iterator[Line]:
+        """Yield these lines."""
+        for offset in self._offsets:
+            yield Line(offset, self._log.line_at(offset))
+
+    def line_at(self, offset: int) -> bytes:
+        """Return the line that begins at an offset."""
+        return self._log.line_at(offset)
+
+
 def unpacked_log(source: IO[bytes], packed: int, what: str) -> Iterator[bytes]:
     """Yield the raw bytes of a log that has so many bytes packed.
 

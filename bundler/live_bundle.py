@@ -23,6 +23,9 @@ from bundler.status import run_finished
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+_LOOKED_AT_S = 1.0
+"""How long to wait for a lock that is free, but at which somebody looks just now."""
+
 
 @dataclass
 class LiveBundle:
@@ -127,7 +130,7 @@ def begin(
 ) -> LiveBundle:
     """Begin a bundle in an empty directory: lock, manifest, log, first event. Raises OSError."""
     lock = lock_of(directory)
-    lock.acquire(blocking=False)
+    lock.acquire(timeout=_LOOKED_AT_S)
     try:
         atomic.write(directory / MANIFEST, encode_document(to_document(manifest)))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_BINARY", 0)

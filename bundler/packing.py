@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -20,8 +21,7 @@ def pack(path: Path, target: Target) -> Recording:
     """
     if not path.is_dir():
         recording = read(path)
-        files = recording.files
-        write_zip(((name, partial(opened, files, name)) for name in files), target)
+        _write(recording, recording.files, target)
         return recording
     return _pack_directory(path, target)
 
@@ -34,5 +34,10 @@ def _pack_directory(directory: Path, target: Target) -> Recording:
     names = [name for name in recording.files if name != LOCK]
     if MANIFEST not in names:
         raise DamagedRecording(f"{directory} has no {MANIFEST}")
-    write_zip(((name, directory / name) for name in names), target)
+    _write(recording, names, target)
     return recording
+
+
+def _write(recording: Recording, names: Iterable[str], target: Target) -> None:
+    """Members come through the gate once more, which follows no link that is there meanwhile."""
+    write_zip(((name, partial(opened, recording.files, name)) for name in names), target)

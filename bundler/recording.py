@@ -87,7 +87,11 @@ class Recording:
 
         Raises HostileRecording where they would take much more than so few bytes may.
         """
-        return fold(self.events(), Holding(self.log.packed, f"{self.where}: the results"))
+        return fold(self.events(), self.holding())
+
+    def holding(self) -> Holding:
+        """Return the account of what its results may take."""
+        return Holding(self.log.packed, f"{self.where}: the results")
 
     def event_at(self, offset: int) -> Event:
         """Return the event that begins at an offset. Raises ValueError where none does."""

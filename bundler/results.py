@@ -248,6 +248,7 @@ class Folding:
         self.latest: dict[str, TestResult] = {}
         self.sessions: dict[str, Session] = {}
         self.occurrences: dict[tuple[str, str], int] = {}
+        self.texts: dict[str, str] = {}
 
     def take(self, offset: int, event: Event, data: dict[str, Any] | None = None) -> None:
         """Take the next event; `data` is what its payload is, where that is known."""
@@ -257,6 +258,7 @@ class Folding:
         results.complete = False
         handler = _HANDLERS.get(event.event)
         if handler is None:
+            # Of those that are no test's own, what the probe observed is no result.
             if event.test_id is not None and event.event not in RUN_EVENTS:
                 self._count_own(event.test_id)
             return
@@ -295,6 +297,7 @@ class Folding:
         self.results.complete = data.get("events") == self.results.events - 1
 
     def session_started(self, _offset: int, event: Event, data: dict[str, Any]) -> None:
+        self.holding.keep(2 * TEST)  # whoever reads another format keeps as much of it
         self.holding.keep_data(data)
         session = Session(str(data["session"]), info=data, started_us=event.ts_us)
         self.sessions[session.id] = session
@@ -309,13 +312,13 @@ class Folding:
         self.holding.keep(ROW, (session.reason,))
 
     def tests_collected(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
-        session = str(data["session"])
+        session = self._one(str(data["session"]))
         reason = str(data.get("reason", "deselected"))
         left_out, selected = _ids(data, "deselected"), _ids(data, "selected")
         self.holding.keep(ROW * len(left_out), left_out)
         self.holding.keep(ID * len(selected), (session, reason, *selected))
         self.results.deselected += [Deselected(session, one, reason) for one in left_out]
-        for test_id in selected:
+        for test_id in map(self._one, selected):
             occurrence = self.occurrences.get((session, test_id), 0) + 1
             self.occurrences[session, test_id] = occurrence
             self.results.collected.append((session, test_id, occurrence))
@@ -340,7 +343,7 @@ class Folding:
         given = _number(data, "attempt") or 1
         test = self._test(event, data)
         test.seed = event.seed
-        test.file, test.line = file or test.file, line or test.line
+        test.file, test.line = self._one(file) if file else test.file, line or test.line
         last = test.attempts[-1].number if test.attempts else 0
         self.holding.keep(ATTEMPT, (file, worker))
         number = max(given, last + 1)
@@ -379,9 +382,6 @@ class Folding:
     def run_output(self, offset: int, _event: Event, _data: dict[str, Any]) -> None:
         self.results.run_output_offsets.append(offset)
 
-    def observed(self, _offset: int, _event: Event, _data: dict[str, Any]) -> None:
-        """The probe's own and no result: it is neither folded nor counted as a test's event."""
-
     def warning(self, _offset: int, _event: Event, data: dict[str, Any]) -> None:
         self.holding.keep_data(data)
         self.results.warnings.append(data)
@@ -393,10 +393,15 @@ class Folding:
         test = self.by_key.get(key)
         if test is None:
             self.holding.keep(TEST, key)
-            test = self.by_key[key] = TestResult(*key, seed=event.seed)
+            test = TestResult(self._one(key[0]), self._one(key[1]), key[2], seed=event.seed)
+            self.by_key[test.session, test.test_id, test.occurrence] = test
             self.results.tests.append(test)
-            self.latest[event.test_id] = test
+            self.latest[test.test_id] = test
         return test
+
+    def _one(self, text: str) -> str:
+        """The same text, one object for all that say it: sessions, files and ids come again."""
+        return self.texts.setdefault(text, text)
 
     def _failures(self, data: dict[str, Any]) -> tuple[Failure, ...]:
         failures = tuple(map(_failure, data.get("failures", ())))
@@ -431,8 +436,6 @@ _HANDLERS = {
     "TestOutput": Folding.test_output,
     "SubtestFinished": Folding.subtest_finished,
     "TestFinished": Folding.test_finished,
-    "GeneratorState": Folding.observed,
-    "EntropyDrawn": Folding.observed,
     "RunOutput": Folding.run_output,
     "Warning": Folding.warning,
 }

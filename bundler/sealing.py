@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ from bundler.bundle import (
     plain_log,
     read_directory,
 )
+from bundler.errors import UnreadableRecording
 from bundler.eventlog import seal_frames
 from bundler.manifest import (
     Member,
@@ -120,31 +122,45 @@ def _members(directory: Path) -> Iterator[Member]:
 def settle(directory: Path) -> list[Change]:
     """Make safe what tests left in a bundle whose recorder vanished before it could do so.
 
-    Until then the gate may refuse the bundle. Raises OSError.
+    Until then the gate may refuse the bundle. A secret in a name is masked before, since nobody
+    finds it in a name that was changed. Raises OSError.
     """
     from bundler.dropped_files import make_safe
 
-    abandoned = (directory / LOG).exists() and not is_live(directory)
-    return make_safe(directory / TESTS) if abandoned else []
+    if not (directory / LOG).exists() or is_live(directory):
+        return []
+    with suppress(OSError, UnreadableRecording):  # what is too deep has to be made safe first
+        if _is_masked(parse_manifest((directory / MANIFEST).read_bytes())[0]):
+            mask_names(directory, masker_of(os.environ), DERIVED | {ENVIRONMENT})
+    return make_safe(directory / TESTS)
 
 
 def seal_abandoned(directory: Path) -> RunManifest:
     """Seal a bundle whose recorder vanished: what is there, with the status that follows."""
     recording = read_directory(directory)
     if (directory / LOG).exists():
-        manifest = seal(directory, _masked_files(directory, recording.manifest))
+        manifest = seal(directory, mask_left_files(directory, recording.manifest))
         (directory / LOCK).unlink(missing_ok=True)
         return manifest
     return recording.manifest
 
 
-def _masked_files(directory: Path, manifest: RunManifest) -> RunManifest:
-    """The files of tests are masked when their run ends; this one had nobody to do it."""
+def mask_left_files(directory: Path, manifest: RunManifest) -> RunManifest:
+    """Mask the files that tests left in a bundle whose recorder vanished, which would have done it.
+
+    The secrets are those of this environment: nobody knows any more what those of the run were.
+    Raises OSError.
+    """
     redaction = manifest.redaction
-    if redaction is None or not redaction.on:
+    was_masked = (directory / SEALED_LOG).exists()  # half sealed: that is done before
+    if redaction is None or not redaction.on or was_masked:
         return manifest
     masker, ours = masker_of(os.environ), DERIVED | {ENVIRONMENT}
     counts = Counter(name=mask_names(directory, masker, ours))
     counts += mask_files(directory, masker, ours)
     redaction = msgspec.structs.replace(redaction, masked_in_files=dict(sorted(counts.items())))
     return msgspec.structs.replace(manifest, redaction=redaction)
+
+
+def _is_masked(manifest: RunManifest) -> bool:
+    return manifest.redaction is not None and manifest.redaction.on

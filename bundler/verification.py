@@ -21,7 +21,7 @@ from bundler.errors import UnreadableRecording
 from bundler.events import Event
 from bundler.manifest import RunManifest
 from bundler.recording import Recording, opened
-from bundler.results import Status
+from bundler.results import Folding, Status, collector_paused
 from bundler.schema import event_fits, event_validator, fits, validator
 
 DOCUMENTS = {
@@ -31,7 +31,6 @@ DOCUMENTS = {
 }
 MOST_FINDINGS_OF_A_KIND = 20
 _CHUNK = 256 * 1024
-_MOST_KNOWN = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def verify(recording: Recording) -> list[Finding]:
     """Return everything that is wrong with a run bundle; nothing is wrong with an empty list.
 
     A live run, and one whose recorder vanished, is not wrong for being unsealed or unfinished.
-    Raises HostileRecording where the log is over a limit, before any event is looked at closely.
+    The log is read once. Raises HostileRecording where it is over a limit.
     """
     findings = [Finding("bundle", problem) for problem in recording.problems]
     findings += _members(recording)
@@ -123,53 +122,43 @@ def _contract(document: dict[str, Any], name: str) -> Iterator[Finding]:
 
 
 def _log(recording: Recording) -> Iterator[Finding]:
-    complete, misfits = recording.results.complete, 0
-    known: dict[bytes, str | None] = {}
-    for offset, event in recording.events():
-        if misfits == MOST_FINDINGS_OF_A_KIND:
-            continue  # the damaged lines are counted to the end
-        problem = _misfit(event, known)
-        if problem is not None:
-            misfits += 1
-            where = f"byte {offset}: {event.event}"
-            yield Finding("events", f"{where} does not fit: {problem[:200]}")
+    misfits = _folded(recording)
+    yield from misfits
     for damaged in recording.damaged_lines[:MOST_FINDINGS_OF_A_KIND]:
         yield Finding("events", f"byte {damaged.offset}: a line that is {damaged.why}")
     ended = recording.manifest.status.state not in (Status.RUNNING, Status.INTERRUPTED)
-    if ended and not complete:
+    if ended and not recording.results.complete:
         yield Finding("events", "the log does not end as a complete run does: events are lost")
 
 
-def _misfit(event: Event, known: dict[bytes, str | None]) -> str | None:
-    """Return why an event does not fit the schema of its name, None where it does.
+def _folded(recording: Recording) -> list[Finding]:
+    """Hold every event to its schema, and fold it into the results on the way."""
+    folding = Folding(recording.holding())
+    misfits: list[Finding] = []
+    with collector_paused():
+        for offset, event in recording.events():
+            enough = len(misfits) == MOST_FINDINGS_OF_A_KIND  # why costs more than whether
+            data, problem = (None, None) if enough else _held(event)
+            folding.take(offset, event, data)
+            if problem is not None:
+                where = f"byte {offset}: {event.event}"
+                misfits.append(Finding("events", f"{where} does not fit: {problem[:200]}"))
+        recording.results = folding.end()
+    return misfits
 
-    `known` are the answers of before: a log of few bytes is one line over and over, in which only
-    the time differs, and the schema asks no more of that than the reader did.
-    """
-    content = msgspec.json.encode(msgspec.structs.replace(event, ts_us=0))
-    digest = sha256(content).digest()
-    if digest not in known:
-        if len(known) >= _MOST_KNOWN:
-            known.clear()
-        known[digest] = _misfit_of(event)
-    return known[digest]
 
-
-def _misfit_of(event: Event) -> str | None:
+def _held(event: Event) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the data of an event, and why it does not fit the schema of its name, if so."""
     try:
-        document = _as_document(event)
+        data = msgspec.json.decode(event.data)
     except ValueError as error:  # a number out of range, text that is no UTF-8
-        return str(error)
-    if event_fits(event.event)(document):
-        return None
-    return next(event_validator(event.event).iter_errors(document)).message
-
-
-def _as_document(event: Event) -> dict[str, Any]:
-    """The event as the JSON object that it was."""
+        return None, str(error)
     fields = msgspec.structs.asdict(event)
-    document = {key: value for key, value in fields.items() if value is not None}
-    return {**document, "data": msgspec.json.decode(event.data)}
+    document = {key: value for key, value in fields.items() if value is not None} | {"data": data}
+    if event_fits(event.event)(document):
+        return data, None
+    problem = next(event_validator(event.event).iter_errors(document)).message
+    return data if isinstance(data, dict) else None, problem
 
 
 def _derived(recording: Recording) -> Iterator[Finding]:
@@ -185,17 +174,21 @@ def _derived(recording: Recording) -> Iterator[Finding]:
 def repair(directory: Path) -> RunManifest:
     """Rebuild everything that is derived, from the log of a bundle directory.
 
-    The plain log is written first and sealed anew, so a repair that is killed can be repeated.
+    The plain log is written first and sealed anew, so a repair that is killed can be repeated. What
+    tests left where the recorder vanished is masked, with the secrets of this environment.
     Raises UnreadableRecording where manifest.json itself cannot be read, OSError.
     """
     recording = bundle.read_directory(directory)
+    manifest = recording.manifest
     log = directory / bundle.LOG
-    if not log.exists():
+    if log.exists():
+        manifest = sealing.mask_left_files(directory, manifest)
+        recording = bundle.read_directory(directory)
+    else:
         with atomic.replacing(log) as file:
             for line in recording.log.lines():
                 if not line.problem:
                     file.write(line.content + b"\n")
-    manifest = recording.manifest
     state = bundle.logged_status(recording.results) or manifest.status
     if not recording.results.complete and state.state == Status.PASSED:
         reason = "events are lost"

@@ -224,6 +224,7 @@ SAMPLES = [
     Sample("attempts that have no number", lazily(lambda: many(200_000, "TestOutput", attempt="no", stream="stdout", text="")), SHOWN),
     Sample("attempts that nothing ends", lazily(lambda: many(200_000, "TestStarted")), SHOWN),
     Sample("output of the first of many attempts", lazily(lambda: sealed([a_log(ended=False), line("TestStarted", "t") * 50_000, line("TestOutput", "t", stream="stdout", text="") * 50_000])), SHOWN),
+    Sample("thirty thousand failures", lazily(lambda: sealed([a_log(*(a_test(f"t{n}", "failed", order=n) for n in range(30_000)))])), SHOWN),
     Sample("a plain log of many tests in a zip", lazily(lambda: zipped(Made("manifest.json", MANIFEST), Made("events.ndjson", a_log(*(line("TestStarted", f"t{n}") for n in range(240_000)), ended=False), DEFLATE)))),
     Sample("a test that logs without end", lazily(lambda: bundle_of(**{"events.ndjson": a_log(*(a_test(f"t{n}") for n in range(4_000)), *([line("Own", "t0")] * 12_000))})), SHOWN),
     *(

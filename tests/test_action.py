@@ -11,6 +11,7 @@ import sysconfig
 import textwrap
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 from action_job import (
@@ -46,7 +47,7 @@ needs_process_groups = pytest.mark.skipif(os.name == "nt", reason="Windows has n
 def test_a_job_that_passes_uploads_one_bundle_that_replays(job: Job) -> None:
     job.run(PYTEST)
     assert job.result == "success"
-    assert job.outcomes() == "prepare install run pack upload summary"
+    assert job.outcomes() == "prepare install run pack scan upload summary"
     uploaded = job.only_upload()
     assert uploaded.manifest["status"]["state"] == "passed"
     assert "3 tests run: 3 passed" in uploaded.replay()
@@ -55,7 +56,7 @@ def test_a_job_that_passes_uploads_one_bundle_that_replays(job: Job) -> None:
 def test_a_job_that_fails_uploads_one_bundle_and_fails_as_the_command_did(job: Job) -> None:
     job.run(PYTEST, env={"SUM": "3"})
     assert (job.result, job.exit_code) == ("failure", 1)
-    assert job.outcomes() == "prepare install run=failure pack upload summary"
+    assert job.outcomes() == "prepare install run=failure pack scan upload summary"
     uploaded = job.only_upload()
     assert uploaded.manifest["status"] == {"state": "failed", "exit_code": 1}
     assert "assert (1 + 1) == 3" in uploaded.replay()
@@ -65,7 +66,7 @@ def test_a_job_that_fails_uploads_one_bundle_and_fails_as_the_command_did(job: J
 def test_a_job_that_is_killed_uploads_what_was_recorded_until_then(job: Job) -> None:
     job.run(PYTEST, env={"WAIT": "60"}, stop=kill_when_started)
     assert (job.result, job.exit_code) == ("failure", -signal.SIGKILL)
-    assert job.outcomes() == "prepare install run=failure pack upload summary"
+    assert job.outcomes() == "prepare install run=failure pack scan upload summary"
     uploaded = job.only_upload()
     assert uploaded.manifest["status"]["state"] in ("running", "interrupted")
     shown = uploaded.replay()
@@ -77,7 +78,7 @@ def test_a_job_that_is_killed_uploads_what_was_recorded_until_then(job: Job) -> 
 def test_a_job_that_is_cancelled_uploads_a_sealed_bundle(job: Job) -> None:
     job.run(PYTEST, env={"WAIT": "60"}, stop=interrupt_when_started)
     assert job.result == "failure"
-    assert job.outcomes() == "prepare install run=failure pack upload summary"
+    assert job.outcomes() == "prepare install run=failure pack scan upload summary"
     assert job.only_upload().manifest["status"]["state"] == "cancelled"
 
 
@@ -171,6 +172,72 @@ def test_nothing_of_a_stranger_is_markup_in_the_summary(job: Job) -> None:
     assert all(line.startswith("    ") for line in quoted)  # a block of code
 
 
+# --- where a secret is left --------------------------------------------------------------------
+
+SECRET = "kX7-canary-9QzR4mW2"
+LEAVES_PACKED = f"""
+import gzip, os, pathlib, sys
+place = pathlib.Path(os.environ["BUNDLE_ARTIFACTS_DIR"])
+place.mkdir(exist_ok=True)
+(place / "page.gz").write_bytes(gzip.compress(os.environ.get("API_TOKEN", "{SECRET}").encode()))
+print("see", "{SECRET}")
+sys.exit(int(os.environ.get("CODE", "0")))
+"""
+
+
+def leaves_a_secret(job: Job, env: dict[str, str], **inputs: Any) -> None:
+    (job.workspace / "leaves.py").write_text(LEAVES_PACKED)
+    job.run(f'"{sys.executable}" leaves.py', env=env, **inputs)
+
+
+def test_a_secret_that_is_left_is_not_uploaded_and_the_job_fails(job: Job) -> None:
+    leaves_a_secret(job, {"API_TOKEN": SECRET})
+    assert (job.result, job.exit_code) == ("failure", 0)
+    assert job.outcomes() == "prepare install run pack scan=failure"
+    assert job.uploads == []
+    assert "tests/page.gz:1: byte 0: the value of API_TOKEN (19 bytes)\n" in job.log
+    assert "::error title=bundle::there are secrets in what was recorded;" in job.log
+    assert "scan: false" in job.log
+    assert "**Not uploaded:** there are secrets" in job.summary
+    said = job.log.replace(f"see {SECRET}", "")  # what the command itself printed
+    assert SECRET not in said + job.summary
+
+
+def test_a_command_that_fails_beside_a_secret_ends_as_it_ended(job: Job) -> None:
+    leaves_a_secret(job, {"API_TOKEN": SECRET, "CODE": "3"})
+    assert (job.result, job.exit_code) == ("failure", 3)
+    assert job.outcomes() == "prepare install run=failure pack scan=failure"
+
+
+def test_a_secret_that_was_masked_does_not_matter(job: Job) -> None:
+    job.run(f"echo see {SECRET}", env={"API_TOKEN": SECRET})
+    assert job.result == "success"
+    assert "***$API_TOKEN***" in job.only_upload().replay()
+
+
+def test_whoever_asks_for_it_uploads_unseen(job: Job) -> None:
+    leaves_a_secret(job, {"API_TOKEN": SECRET}, scan="false")
+    assert job.result == "success"
+    assert job.outcomes() == "prepare install run pack scan upload summary"
+    assert job.only_upload()
+
+
+@pytest.mark.parametrize("word", ["", "no", "False "])
+def test_any_other_word_searches(job: Job, word: str) -> None:
+    leaves_a_secret(job, {"API_TOKEN": SECRET}, scan=word)
+    assert job.uploads == []
+
+
+def test_what_cannot_be_searched_is_not_uploaded_and_does_not_fail_the_job(job: Job) -> None:
+    bomb = "import gzip; gzip.open('z.gz', 'wb').write(bytes(1 << 27))"
+    move = 'mkdir -p "$BUNDLE_ARTIFACTS_DIR" && mv z.gz "$BUNDLE_ARTIFACTS_DIR"'
+    job.run(f'"{sys.executable}" -c "{bomb}"\n{move}')
+    assert job.outcomes() == "prepare install run pack scan"
+    assert job.result == "success"
+    assert job.uploads == []
+    assert "::warning title=bundle::it could not be searched for secrets" in job.log
+
+
 # --- how the command is run --------------------------------------------------------------------
 
 
@@ -250,7 +317,7 @@ def test_an_upload_that_fails_does_not_fail_the_job(job: Job) -> None:
     job.refuses_uploads = True
     job.run("true")
     assert job.result == "success"
-    assert job.outcomes() == "prepare install run pack upload=failure summary"
+    assert job.outcomes() == "prepare install run pack scan upload=failure summary"
 
 
 @pytest.mark.slow
@@ -258,7 +325,7 @@ def test_bundle_is_installed_from_what_is_asked_for(job: Job, tmp_path: Path) ->
     # No network in tests: pip installs this very project, and its dependencies are borrowed.
     job.github |= {"PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
     job.run("sleep 0", venv="", source=str(wheel(tmp_path)), python=sys.executable)
-    assert job.outcomes() == "prepare install run pack upload summary"
+    assert job.outcomes() == "prepare install run pack scan upload summary"
     assert job.only_upload().manifest["recorder"]["version"]
 
 

@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from zip_builder import DEFLATE, FULL, STORED, ZSTD, Made, build, folder, streamed, zip64_extra
+from zip_builder import (
+    DEFLATE,
+    FULL,
+    STORED,
+    ZSTD,
+    Made,
+    build,
+    deflate,
+    folder,
+    streamed,
+    zip64_extra,
+)
 
 from bundler.archive import Limits, Members, open_directory, open_zip, spool
 from bundler.errors import DamagedRecording, HostileRecording, NotARecording, OutputError
@@ -193,6 +204,23 @@ def test_a_folder_in_an_archive_that_was_asked_for_by_name_is_no_wrapper() -> No
         members.nested("store.zip") as nested,
     ):
         assert list(nested) == ["meta/a", "meta/b"]
+
+
+def test_a_member_takes_what_it_has_packed_in_however_many_archives(tmp_path: Path) -> None:
+    content = b"content " * 1000
+    packed = len(deflate(content))
+    inner = build(Made("a", content, DEFLATE), Made("b", bytes(9000)))
+    outer = len(deflate(inner))
+    with open_zip(inner, where="x.zip") as members:
+        assert (members.packed("a"), members.packed("b")) == (packed, 9000)
+    with open_zip(build(Made("y.zip", inner, DEFLATE)), where="x.zip") as members:
+        assert members.packed("b") == int(9000 * (outer / len(inner))) < 1000
+    beside = build(Made("y.zip", inner, DEFLATE), Made("beside"))
+    with open_zip(beside, where="x.zip") as members, members.nested("y.zip") as nested:
+        assert nested.packed("b") == int(9000 * (outer / len(inner)))
+    (tmp_path / "a").write_bytes(content)
+    with open_directory(tmp_path) as members:
+        assert members.packed("a") == len(content)
 
 
 # Where it comes from
@@ -443,11 +471,13 @@ def test_a_member_archive_of_a_directory_is_opened_once_and_no_deeper(tmp_path: 
 
 def test_a_message_opens_with_where_it_is(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 20)
-    limits = Limits(member_bytes=10, archive_bytes=10)
+    limits = Limits(archive_bytes=10)
     with pytest.raises(HostileRecording, match=f"^{re.escape(str(tmp_path))}: 'a' "):
-        open_directory(tmp_path, limits=limits)
+        open_directory(tmp_path, limits=Limits(member_bytes=10))
     with pytest.raises(HostileRecording, match=r"^the stream: over the limit archive_bytes"):
         spool(io.BytesIO(b"x" * 20), limits)
+    with pytest.raises(HostileRecording, match=r"^x\.zip: 'y\.zip': over the limit archive_bytes"):
+        open_zip(build(Made("y.zip", build(Made("a")))), where="x.zip", limits=limits)
     wrapped = build(Made("y.zip", build(Made("z.zip", build(Made("a"))))))
     with pytest.raises(HostileRecording, match=r"^x.zip: 'y.zip': 'z.zip' is an archive nested"):
         open_zip(wrapped, where="x.zip")

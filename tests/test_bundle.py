@@ -6,15 +6,18 @@ import hashlib
 import io
 import json
 import os
+import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from builders import a_manifest, a_test, line
 
-from bundler import bundle, limits, live_bundle, packing, sealing
-from bundler.errors import DamagedRecording, NotARecording, TooNewRecording
+from bundler import bundle, limits, live_bundle, packing, sealing, zip_writer
+from bundler.errors import DamagedRecording, HostileRecording, NotARecording, TooNewRecording
 from bundler.limits import Limits
 from bundler.manifest import RunStatus, encode_document, parse_manifest, to_document
 from bundler.results import Status
@@ -55,6 +58,37 @@ def test_a_live_bundle_reads_as_far_as_it_has_come(tmp_path: Path) -> None:
     assert [test.test_id for test in recording.results.tests] == ["t"]
     live.close()
     assert not bundle.read(tmp_path / "run").live
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there a lock needs a file open for writing")
+def test_looking_opens_nothing_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = finished(tmp_path / "run", *a_test("t"))
+    (run / "run.lock").write_text("a stranger's")
+    flags: list[int] = []
+    real = os.open
+
+    def noting(path: str, given: int, *rest: Any, **more: Any) -> int:
+        flags.append(given)
+        return real(path, given, *rest, **more)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert not bundle.read(run).live
+    assert flags
+    assert not any(given & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) for given in flags)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+def test_a_lock_that_is_a_link_is_neither_followed_nor_waited_for(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    runs = [tmp_path / name for name in ("link", "pipe", "folder")]
+    for run in runs:
+        run.mkdir()
+    (runs[0] / "run.lock").symlink_to(victim)
+    os.mkfifo(runs[1] / "run.lock")
+    (runs[2] / "run.lock").mkdir()
+    assert [bundle.is_live(run) for run in runs] == [False] * 3
+    assert victim.read_text() == "precious"
 
 
 def test_the_end_is_a_line_of_its_own_behind_a_torn_one(tmp_path: Path) -> None:
@@ -133,6 +167,19 @@ def test_a_zip_reads_as_the_directory_does(tmp_path: Path) -> None:
     assert zipfile.ZipFile(tmp_path / "run.zip").namelist()[0] == "manifest.json"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="looking takes no lock there")
+def test_whoever_looks_just_now_keeps_no_run_from_being_recorded(tmp_path: Path) -> None:
+    import fcntl
+
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / bundle.LOCK).open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        looked = threading.Timer(0.1, fcntl.flock, (lock.fileno(), fcntl.LOCK_UN))
+        looked.start()
+        begun(tmp_path / "run").close()
+        looked.join()
+
+
 @pytest.mark.parametrize("name", ["large.txt", "large.png"])
 def test_a_zip_with_a_member_too_large_for_memory_is_packed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -146,6 +193,32 @@ def test_a_zip_with_a_member_too_large_for_memory_is_packed_again(
     again = io.BytesIO()
     packing.pack(tmp_path / "run.zip", again)
     assert again.getvalue() == (tmp_path / "run.zip").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no links without rights")
+def test_packing_takes_nothing_from_behind_a_folder_that_became_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    (run / "tests").mkdir(parents=True)
+    (run / "tests" / "secret").write_text("harmless")
+    finished(run, *a_test("t"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("somebody else's")
+    real = zip_writer.write_zip
+
+    def swapped_just_before(members: Any, target: Any) -> None:
+        (run / "tests" / "secret").unlink()
+        (run / "tests").rmdir()
+        (run / "tests").symlink_to(elsewhere)
+        real(members, target)
+
+    monkeypatch.setattr(packing, "write_zip", swapped_just_before)
+    target = io.BytesIO()
+    with pytest.raises(HostileRecording, match="link"):
+        packing.pack(run, target)
+    assert b"somebody" not in target.getvalue()
 
 
 def test_packing_a_killed_run_seals_it_first(tmp_path: Path) -> None:

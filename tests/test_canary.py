@@ -250,6 +250,26 @@ def test_packs():
 """
 
 
+def test_a_packed_file_that_the_gate_refuses_is_named_and_changes_nothing(tmp_path: Path) -> None:
+    here = place(tmp_path)
+    here.file("test_it.py", SUITE.partition("@pytest")[0] + REFUSED)
+    ended = here.bundle("run", "--", *PYTEST, **SECRETS)
+    assert (ended.code, ended.stderr.count("\n")) == (0, 1)
+    assert here.latest().manifest.status.state == "passed"
+    warned = [one.message for _, one in here.latest().events() if one.event == "Warning"]
+    assert len(warned) == 1
+    assert warned[0].startswith("artifacts/bomb.gz is not searched for secrets: ")
+    assert "over the limit" in warned[0]
+
+
+REFUSED = """
+def test_packs():
+    place = run_directory() / "artifacts"
+    place.mkdir(exist_ok=True)
+    (place / "bomb.gz").write_bytes(gzip.compress(bytes(1 << 26)))
+"""
+
+
 def test_a_command_that_cannot_be_started_is_masked_as_well(tmp_path: Path) -> None:
     here = place(tmp_path)
     assert here.bundle("run", "--", f"./no-{CANARY}", **SECRETS).code == 127

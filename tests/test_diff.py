@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from builders import SESSION, a_log, a_test, line, results_of
 from command_line import place
+from replay_scenes import on_disk, recording
 
+from bundler.cli import run as bundle_command
 from bundler.comparison import ChangeKind, changes
 from bundler.environment_difference import differences, taken_over
+from bundler.eventlog import Line, PlainLog
 from bundler.results import Results, Verdict
 from bundler.store import Store
 
@@ -216,6 +220,31 @@ def test_a_regression_is_told_first_with_where_it_parts_and_exits_with_1(tmp_pat
     assert (same.code, "No test changed." in same.stdout) == (0, True)
     missing = here.bundle("diff", first, "latest", "--events", "--test", "test_it.py::test_none")
     assert missing.code == 4
+
+
+def test_the_logs_are_read_once_however_many_tests_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = [f"t.py::test_{number}" for number in range(30)]
+    for name, outcome in (("a", "passed"), ("b", "failed")):
+        failures = [{"phase": "call", "message": f"no {name}"}] if outcome == "failed" else []
+        on_disk(
+            recording(a_log(*(a_test(one, outcome, failures=failures) for one in ids))),
+            tmp_path / name,
+        )
+    read: list[PlainLog] = []
+    lines = PlainLog.lines
+
+    def counted(log: PlainLog) -> Iterator[Line]:
+        read.append(log)
+        return lines(log)
+
+    monkeypatch.setattr(PlainLog, "lines", counted)
+    monkeypatch.setattr(Results, "with_id", None)  # it goes through all tests
+    assert bundle_command(["diff", f"{tmp_path}/a", f"{tmp_path}/b", "--events"]) == 1
+    told = capsys.readouterr().out
+    assert [told.count(one) for one in ("REGRESSION", "no b", "outcome=passed")] == [30, 60, 30]
+    assert len(read) == 4  # each to fold it, and to find the events
 
 
 TOLD = """

@@ -98,6 +98,30 @@ def test_a_zip64_end_record_that_is_elsewhere_is_damage(sign: bytes, moved: int)
 # --- directories -------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="flags that not every system has")
+def test_nothing_is_opened_that_is_followed_waited_for_or_becomes_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_text("x")
+    members = archive.open_directory(tmp_path)
+    asked: dict[str, int] = {}
+    real = os.open
+
+    def noting(path: str, flags: int, dir_fd: int | None = None) -> int:
+        asked[os.fspath(path)] = flags
+        return real(path, flags, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", noting)
+    assert members["sub/file"] == b"x"
+    never = os.O_NONBLOCK | os.O_NOCTTY
+    assert asked == {
+        str(tmp_path): os.O_RDONLY | os.O_DIRECTORY | never,  # the way to it is the user's own
+        "sub": os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | never,
+        "file": os.O_RDONLY | os.O_NOFOLLOW | never,
+    }
+
+
 def test_as_many_entries_as_the_limit_are_let_in(tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).write_text("x")
@@ -170,6 +194,20 @@ def test_what_would_be_refused_where_tests_are_at_work_is_passed_over_and_said(
     assert elsewhere.passed_over == []
 
 
+def test_the_folder_where_tests_are_at_work_may_itself_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "tests").symlink_to("/")
+    unsettled = archive.Unsettled("tests")
+    assert list(archive.open_directory(tmp_path, unsettled=unsettled)) == []
+    assert len(unsettled.passed_over) == 1
+
+
+def test_where_no_test_is_at_work_nothing_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "None").mkdir()
+    (tmp_path / "None" / "link").symlink_to("/")
+    with pytest.raises(HostileRecording, match="'None/link' is a link"):
+        archive.open_directory(tmp_path)
+
+
 def test_a_file_that_is_removed_while_its_folder_is_listed_is_no_member(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,6 +232,13 @@ def test_a_member_of_a_directory_as_large_as_the_limit_is_let_in(tmp_path: Path)
     with pytest.raises(HostileRecording) as caught:
         archive.open_directory(tmp_path, where="it", limits=Limits(member_bytes=2))
     assert caught.value.message == "it: 'a' has 3 bytes: over the limit member_bytes=2"
+
+
+def test_folders_and_ignored_files_are_not_held_to_the_limit_of_a_member(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("abc")
+    (tmp_path / "run.lock").write_text("x" * 10)
+    assert list(archive.open_directory(tmp_path, limits=Limits(member_bytes=3))) == ["sub/a"]
 
 
 def test_a_name_that_is_refused_in_a_directory_is_told_with_its_problem(tmp_path: Path) -> None:
@@ -223,30 +268,6 @@ def test_reading_leaves_no_descriptor_open(tmp_path: Path, monkeypatch: pytest.M
         with pytest.raises(HostileRecording, match="is not a regular file"):
             members["waits"]
     assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="flags that not every system has")
-def test_nothing_is_opened_that_is_followed_waited_for_or_becomes_the_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "file").write_text("x")
-    members = archive.open_directory(tmp_path)
-    asked: dict[str, int] = {}
-    real = os.open
-
-    def noting(path: str, flags: int, dir_fd: int | None = None) -> int:
-        asked[os.fspath(path)] = flags
-        return real(path, flags, dir_fd=dir_fd)
-
-    monkeypatch.setattr(os, "open", noting)
-    assert members["sub/file"] == b"x"
-    never = os.O_NONBLOCK | os.O_NOCTTY
-    assert asked == {
-        str(tmp_path): os.O_RDONLY | os.O_DIRECTORY | never,  # the way to it is the user's own
-        "sub": os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | never,
-        "file": os.O_RDONLY | os.O_NOFOLLOW | never,
-    }
 
 
 @pytest.mark.parametrize(("attributes", "is_plain"), [(0x21, True), (0x400, False), (0x421, False)])

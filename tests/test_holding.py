@@ -38,6 +38,7 @@ def ten_thousand_bytes() -> Iterator[None]:
         a_test("t", reason=LONG),
         a_test("t", properties=[["a", LONG]]),
         a_test("t", properties=[["a", "b"]] * 100),
+        a_test("t", properties=[["", ""]] * 60),
         a_test(LONG),
         [line("TestStarted", "t", file=LONG)],
         [line("SubtestFinished", "t", name=LONG, outcome="passed")],

@@ -8,10 +8,13 @@ import itertools
 import json
 import random
 import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bundler import probe
 from bundler.redaction import Masker, counted, masker_of, redact_argv, redact_words
@@ -634,6 +637,30 @@ def test_a_text_is_masked_from_eight_characters_on() -> None:
     assert one.text("\ud800 12345678") == "\ud800 " + MARK.decode()
 
 
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("://:w@", "://***url***@"),
+        ("kX7-ca…", "***$API_TOKEN***…"),
+        ("…zR4mW2", "…***$API_TOKEN***"),
+        ("🔑🔒", "***$KEY***"),
+        ("éééé", "***$PASSWORD***"),
+    ],
+)
+def test_a_shorter_text_is_masked_where_there_is_something_in_it(text: str, masked: str) -> None:
+    # what a locale without UTF-8 makes of an environment: a character a byte
+    values = {"🔑🔒": "$KEY", "éééé": "$PASSWORD"}
+    escaped = {one.encode().decode("ascii", "surrogateescape"): r for one, r in values.items()}
+    one = masker_module.Masker({SECRET: "$API_TOKEN", **escaped})
+    assert one.text(text) == masked
+
+
+@given(st.text("…é@:/.\x1b[m" + SECRET, max_size=9))
+def test_a_text_is_masked_as_its_bytes_are(text: str) -> None:
+    one = masker_of({"API_TOKEN": SECRET, "A_TOKEN": "kX7-cana", "B_TOKEN": "éééééééé"})
+    assert one.text(text) == one.mask(text.encode()).decode()
+
+
 def test_a_value_is_masked_in_all_its_parts(masker: Masker) -> None:
     mark = MARK.decode()
     value = {SECRET: [SECRET, 1, None, True], "t": (SECRET, {"u": SECRET})}
@@ -687,6 +714,27 @@ def test_what_overlaps_is_one_and_what_touches_is_two() -> None:
 def test_a_variable_names_what_overlaps_a_shape() -> None:
     one = masker_of({"A_TOKEN": BODY[10:30]})
     assert one.mask(f"ghp{'_'}{BODY[:40]}.".encode()) == b"***$A_TOKEN***."
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "eyJ", "eyJ" * 50 + ".a ", "://x:@", "@", ".", "…", "sk_live_", "sk_live_ ", "AKIA", "a",
+        f"{BEGIN}\n", BEGIN + "\\" * 200, "\x1b[", "\x1b[31m", "aaaaaaaaaaaaaa ", "sk_liv...", "\\",
+        "*", "postgres://app:word@db.production.example/app ",
+    ],
+)  # fmt: skip
+def test_no_text_takes_time_by_its_square(part: str) -> None:
+    values = ["a" * 30, "*" * 8, *(f"sk_live_{number:0{9 + number % 20}}" for number in range(300))]
+    values += [f"postgres://app:{number:010}@db.production.example/app" for number in range(300)]
+    one = masker_of({f"V{number}_TOKEN": value for number, value in enumerate(values)})
+    text = (part * (100_000 // len(part))).encode()
+    stream = one.stream()
+    began = time.process_time()
+    one.mask(text)
+    for at in range(0, len(text), 8192):
+        stream.feed(text[at : at + 8192])
+    assert time.process_time() - began < 2  # by its square it would be minutes
 
 
 def test_a_place_counts_the_colour_before_it(masker: Masker) -> None:

@@ -1,4 +1,4 @@
-"""Patterns that meet a stranger's text: none takes the square of its length."""
+"""What looks through a stranger's text or tests: nothing takes the square of their length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from bundler.event_view import event_line
 from bundler.formats.asupersync_lines import entries
 from bundler.formats.rust_panics import panic_in
 from bundler.look import Look
+from bundler.opening import read_stream
 from bundler.own_events import Wanted, own_events
+from bundler.recording import Recording
 from bundler.redaction import masker_of
 
 MANY = 30_000
@@ -76,3 +78,12 @@ def test_a_time_of_four_hundred_digits_is_none() -> None:
     assert ["PhaseFinished" in event_line(own, Look()) for own in said] == [True]
     content = b"[%s.000ms] [INFO] a | said\n[1.000ms] [INFO] a | more\n" % (b"9" * 400)
     assert [one["message"] for one in entries(io.BytesIO(content))] == ["more"]
+
+
+def test_reports_of_tests_that_nothing_begins_cost_a_pass() -> None:
+    report = '{"$report_type":"TestReport","nodeid":"t%d","outcome":"passed","when":"call"}\n'
+    content = "".join(report % number for number in range(20_000)).encode()
+    found: list[Recording] = []
+    read = lambda: found.append(read_stream(io.BytesIO(content), where="memory"))  # noqa: E731
+    assert seconds(read) < 2.0
+    assert len(found[0].results.tests) == 20_000

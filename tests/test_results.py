@@ -97,7 +97,8 @@ def test_an_event_nobody_knows_disturbs_nothing() -> None:
 
 def test_only_what_a_test_logged_itself_counts_as_its_own_event() -> None:
     own = line("TestLog", "t", text="x")
-    log = a_log(a_test("t"), line("Attachment", "t"), own, line("TestLog", None), own)
+    observed = [line(one, "t") for one in ("Attachment", "GeneratorState", "EntropyDrawn")]
+    log = a_log(a_test("t"), observed, own, line("TestLog", None), own)
     assert results_of(log).tests[0].own_events == 2
 
 
@@ -109,6 +110,7 @@ def test_only_what_a_test_logged_itself_counts_as_its_own_event() -> None:
         line("TestFinished", "t", outcome="passed", failures=7),
         line("TestFinished", "t", failures=[]),
         line("TestFinished", None, outcome="passed", failures=[]),
+        line("TestFinished", None, session=SESSION, outcome="passed", failures=[]),
     ],
 )
 def test_an_event_of_the_wrong_shape_settles_nothing(broken: bytes) -> None:
@@ -199,6 +201,17 @@ def test_a_field_of_another_type_leaves_its_test_unfinished(field: dict[str, obj
     assert results_of(a_log([start, end])).tests[0].duration_us >= 0
 
 
+def test_a_text_that_comes_again_is_kept_once() -> None:
+    """Every line is decoded by itself; a hundred thousand tests would hold as many copies."""
+    ids = ["t.py::test_a", "t.py::test_b"]
+    started = [line("TestStarted", one, file="/a/long/way/to/t.py") for one in ids]
+    results = results_of(a_log(line("TestsCollected", selected=ids), *started))
+    one, other = results.tests
+    assert one.file is other.file
+    assert one.session is other.session is results.collected[0][0]
+    assert (one.test_id, one.test_id is results.collected[0][1]) == (ids[0], True)
+
+
 def test_of_no_events_nothing_is_known() -> None:
     assert asdict(fold([])) == {
         "tests": [],
@@ -259,6 +272,73 @@ def test_what_an_event_leaves_out_is_taken_as_the_usual() -> None:
     assert (test.occurrence, attempt.number, attempt.will_retry) == (1, 1, False)
     assert asdict(failure) == {**dict.fromkeys(asdict(failure)), "phase": "call", "message": ""}
     assert asdict(subtest) == {"name": "", "outcome": "passed", "duration_us": 0, "failures": ()}
+
+
+def test_a_start_that_tells_no_attempt_is_the_first() -> None:
+    start = encode_line(
+        "TestStarted", ts_us=4, category="test", message="", test_id="t", data={"session": SESSION}
+    )
+    (attempt,) = results_of(a_log(start, ended=False)).tests[0].attempts
+    assert (attempt.number, attempt.started_us, attempt.outcome) == (1, 4, None)
+
+
+def test_an_attempt_is_what_its_events_say() -> None:
+    failure = {"phase": "setup", "message": "m", "type": "E", "traceback": "tb"}
+    where: dict[str, Any] = {"file": "a.py", "line": 3}
+    (test,) = results_of(
+        a_log(
+            line("TestStarted", "t", order=0),
+            line("SubtestFinished", "t", name="s", outcome="passed", duration_us=7),
+            line(
+                *("TestFinished", "t", 9),
+                outcome="failed",
+                failures=[{**failure, **where}],
+                reason="why",
+                worker="gw1",
+                will_retry=True,
+                properties=[["a", 1]],
+            ),
+        )
+    ).tests
+    (attempt,) = test.attempts
+    (subtest,) = attempt.subtests
+    assert asdict(attempt.failures[0]) == {**failure, **where}
+    assert (subtest.name, subtest.outcome, subtest.duration_us) == ("s", "passed", 7)
+    assert (attempt.reason, attempt.worker, attempt.will_retry) == ("why", "gw1", True)
+    assert (attempt.properties, attempt.finished_us) == ((("a", "1"),), 9)
+
+
+def test_what_is_told_of_an_attempt_that_never_began_is_no_other_attempt_s() -> None:
+    log = a_log(
+        line("TestStarted", "t", attempt=1, order=0),
+        line("TestStarted", "t", attempt=3, order=0),
+        line("TestFinished", "t", attempt=2, outcome="failed"),
+        line("TestFinished", "t", attempt=1, outcome="passed"),
+    )
+    (test,) = results_of(log).tests
+    assert [(one.number, one.outcome) for one in test.attempts] == [
+        (1, "passed"),
+        (3, None),
+        (4, "failed"),
+    ]
+
+
+@pytest.mark.parametrize("ids", ["abc", {"a": 1}, 5])
+def test_ids_that_are_no_list_collect_nothing(ids: object) -> None:
+    results = results_of(a_log(line("TestsCollected", selected=ids, deselected=ids)))
+    assert (results.collected, results.deselected) == ([], [])
+
+
+def test_warnings_are_kept_in_their_order() -> None:
+    results = results_of(a_log(line("Warning", text="one"), line("Warning", text="two")))
+    assert [warning["text"] for warning in results.warnings] == ["one", "two"]
+
+
+def test_why_a_test_was_left_out_is_known() -> None:
+    (left_out,) = results_of(
+        a_log(line("TestsCollected", deselected=["t"], reason="passing"))
+    ).deselected
+    assert (left_out.test_id, left_out.reason) == ("t", "passing")
 
 
 def test_a_run_of_a_command_without_tests_is_plain_and_its_output_is_its_test_s() -> None:
@@ -364,3 +444,23 @@ def test_an_attempt_left_open_is_found_among_the_last_hundred() -> None:
         )
         (test,) = results_of(log).tests
         assert [one.number for one in test.attempts if one.outcome == "passed"] == [found]
+
+
+@pytest.mark.parametrize("name", ["status", "signal", "reason", "exit_code", "duration_us"])
+def test_an_end_with_a_field_of_another_type_ends_nothing(name: str) -> None:
+    fields: dict[str, Any] = {"status": "failed", "signal": None, "reason": None, "exit_code": 1}
+    ended = results_of(a_log(line("RunFinished", **fields, duration_us=9, events=1), ended=False))
+    assert ended.finished and ended.complete
+    odd = {**fields, "duration_us": 9, name: [1]}
+    results = results_of(a_log(line("RunFinished", **odd, events=1), ended=False))
+    assert (results.finished, results.complete) == (None, False)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_has_64_bits_at_most(sign: int) -> None:
+    def numbered(order: int) -> str:
+        return verdicts(a_log(line("TestStarted", "t", order=order * sign)))["t"]
+
+    assert numbered((1 << 64) - 1) == "unfinished"
+    with pytest.raises(KeyError, match="t"):
+        numbered(1 << 64)

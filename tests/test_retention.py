@@ -124,6 +124,14 @@ def test_the_newest_runs_are_always_kept(keep_runs: int | None, kept: int) -> No
     assert len(plan(one_a_day(20), policy, NOW).keep) == kept
 
 
+def test_a_run_that_goes_at_the_very_edge_of_the_days_goes_for_its_other_reason() -> None:
+    policy = Policy(keep_runs=6, keep_bytes=None, keep_days=30)
+    for days_ago, reason in ((30, Reason.RUNS), (30.1, Reason.DAYS)):
+        runs = [a_run(0, days_ago=days_ago), *(a_run(number) for number in range(1, 7))]
+        found = plan(runs, policy, NOW)
+        assert [(run.run_id, why) for run, why in found.delete] == [("r0", reason)]
+
+
 @pytest.mark.parametrize("count", [1, 3, 5])
 def test_a_project_of_few_runs_keeps_them_all(count: int) -> None:
     policy = Policy(keep_runs=None, keep_bytes=0, keep_days=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from own_event_runs import Run, a_run
 from bundler import bundle, limits, verification
 from bundler.bundle import read
 from bundler.errors import DamagedRecording
+from bundler.eventlog import FramedLog, Line
 from bundler.limits import Limits
 from bundler.verification import repair, verify
 
@@ -146,6 +148,24 @@ def test_events_nested_as_deep_as_can_be_read_are_looked_at(run: Path) -> None:
     (run / "events.ndjson").write_bytes(b"".join(head + one + b"}}\n" for one in nested))
     (run / "events.ndjson.zst").unlink()
     assert any("the log does not end" in one for one in problems(run))
+
+
+def test_the_log_is_read_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[FramedLog] = []
+    lines = FramedLog.lines
+
+    def counted(log: FramedLog) -> Iterator[Line]:
+        read.append(log)
+        return lines(log)
+
+    monkeypatch.setattr(FramedLog, "lines", counted)
+    assert (problems(run), len(read)) == ([], 1)
+
+
+def test_what_verify_folds_is_what_everybody_folds(run: Path) -> None:
+    recording = bundle.read(run)
+    assert verify(recording) == []
+    assert recording.results == bundle.read(run).results
 
 
 def test_a_valid_run_is_not_held_to_its_schemas_by_the_slow_validators(

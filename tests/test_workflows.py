@@ -35,7 +35,7 @@ def test_every_script_says_which_shell_and_is_small() -> None:
 
 def test_what_runs_always_is_what_saves_the_recording() -> None:
     always = [step["id"] for step in STEPS if str(step.get("if", "")).startswith("always()")]
-    assert always == ["pack", "upload", "summary"]
+    assert always == ["pack", "scan", "upload", "summary"]
     spared = [step["id"] for step in STEPS if step.get("continue-on-error")]
     assert spared == ["install", "pack", "upload", "summary"]
 

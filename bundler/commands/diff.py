@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +22,7 @@ from bundler.environment_difference import (
 )
 from bundler.errors import RunNotFound
 from bundler.escapes import json_text, one_line
+from bundler.eventlog import Excerpt
 from bundler.look import Look, Style
 from bundler.manifest import encode_document
 from bundler.own_events import course
@@ -110,11 +113,22 @@ def _compared(a: Recording, b: Recording, found: list[Change], test: str | None)
 def _partings(
     a: Recording, b: Recording, test_ids: list[str], around: int
 ) -> Iterator[tuple[str, Parting]]:
+    mine, theirs = _excerpts(a, test_ids), _excerpts(b, test_ids)
     for test_id in test_ids:
-        mine, theirs = (steps(course(one, test_id), test_id) for one in (a, b))
-        parting = first_parting(mine, theirs, around)
+        left, right = (steps(course(one[test_id], test_id), test_id) for one in (mine, theirs))
+        parting = first_parting(left, right, around)
         if parting is not None:
             yield test_id, parting
+
+
+def _excerpts(recording: Recording, test_ids: list[str]) -> dict[str, Recording]:
+    """The recording as far as it is of each test: the log is read once for all of them."""
+    offsets = {test_id: array("Q") for test_id in test_ids}
+    for offset, event in recording.events():
+        if (mine := offsets.get(event.test_id or "")) is not None:
+            mine.append(offset)
+    log = recording.log
+    return {name: replace(recording, log=Excerpt(log, some)) for name, some in offsets.items()}
 
 
 def _lines(
@@ -127,13 +141,14 @@ def _lines(
 ) -> Iterator[str]:
     names = [recording.manifest.run_id[:8] for recording in (a, b)]
     yield f"From {names[0]} ({_totals(a)}) to {names[1]} ({_totals(b)})"
+    why = _reasons(b.results, {change.test_id for change in found if change.after in RED})
     for kind, some in itertools.groupby(found, lambda change: change.kind):
         changed = list(some)
         most = _MOST_TOLD if kind in _OF_LITTLE_WEIGHT else len(changed)
         for change in changed[:most]:
             yield _change_line(change, look)
             if change.after in RED:
-                yield f"             {one_line(_why(b.results, change.test_id))}"
+                yield f"             {one_line(why.get(change.test_id, ''))}"
             if change.test_id in partings:
                 yield from _parting_lines(partings[change.test_id], names)
         if more := changed[most:]:
@@ -167,12 +182,15 @@ def _change_line(change: Change, look: Look) -> str:
     return f"{look.paint(style, f'{word:>11}')}  {one_line(change.test_id)}  {detail}"
 
 
-def _why(results: Results, test_id: str) -> str:
-    for test in results.with_id(test_id):
-        for attempt in reversed(test.attempts):
-            if attempt.outcome in BAD or attempt.outcome is None:
-                return words_of(attempt)
-    return ""
+def _reasons(results: Results, test_ids: set[str]) -> dict[str, str]:
+    """Why tests went badly, by their ids: the last attempt of the first of a name that did."""
+    found: dict[str, str] = {}
+    for test in results.tests:
+        if test.test_id in test_ids and test.test_id not in found:
+            bad = [one for one in test.attempts if one.outcome in BAD or one.outcome is None]
+            if bad:
+                found[test.test_id] = words_of(bad[-1])
+    return found
 
 
 def _failure_texts(results: Results, found: list[Change]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bundler.arguments import STORED_RUN
+from bundler.bundle import LOG
 from bundler.errors import UsageError
 from bundler.sealing import settle
 from bundler.store import directory_of, is_path, open_recording
@@ -49,7 +50,10 @@ def command(
             )
         for change in settle(directory):
             ui.status(f"tests: {change}")
-        repair(directory)
+        was_abandoned = (directory / LOG).exists()
+        redaction = repair(directory).redaction
+        if was_abandoned and redaction is not None and redaction.on:
+            ui.status("files that its tests left are masked with the secrets of this environment")
         ui.status(f"rebuilt what is derived from the log of {directory.name}")
     trace = trace_at(run) if is_path(run) else None
     if trace is not None:

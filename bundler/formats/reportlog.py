@@ -92,7 +92,7 @@ class _Reading:
         self.version: str | None = None
         self.origin_us = 0
         self.waiting: list[dict[str, Any]] | None = []
-        self.open: dict[tuple[str, str | None], _Attempt] = {}
+        self.open: dict[str, dict[str | None, _Attempt]] = {}  # by test, by worker
         self.ended: dict[str, tuple[int, int, bool]] = {}  # occurrence, attempt, tried again
         self.orders: dict[str | None, int] = {}
         self.reports = 0
@@ -214,10 +214,11 @@ class _Reading:
         self._begin()
         test_id, worker = str(line["nodeid"]), _worker(line)
         when = line.get("when")
-        attempt = self.open.get((test_id, worker))
+        going_on = self.open.get(test_id, {})
+        attempt = going_on.get(worker)
         if attempt is None and when != "setup":
             # A crash is told by the controller, which names the worker otherwise.
-            attempt = next((one for key, one in self.open.items() if key[0] == test_id), None)
+            attempt = next(iter(going_on.values()), None)
         if attempt is not None and when == "setup":
             # rerunfailures may end a try without its teardown: the next one is its end.
             self._finish(attempt, line)
@@ -235,12 +236,16 @@ class _Reading:
         self.translation.test_started(
             execution, worker=worker, order=order, file=file, line=at, ts_us=started_us
         )
-        attempt = self.open[test_id, worker] = _Attempt(execution, worker, started_us)
+        attempt = _Attempt(execution, worker, started_us)
+        self.open.setdefault(test_id, {})[worker] = attempt
         return attempt
 
     def _finish(self, attempt: _Attempt, line: dict[str, Any]) -> None:
         execution = attempt.execution
-        del self.open[execution.test_id, attempt.worker]
+        going_on = self.open[execution.test_id]
+        del going_on[attempt.worker]
+        if not going_on:
+            del self.open[execution.test_id]
         self.ended[execution.test_id] = (
             execution.occurrence,
             execution.attempt,

@@ -18,7 +18,7 @@ from .beginnings import Beginnings
 from .command_words import OPTION
 from .fragments import Fragments
 from .needles import Needles
-from .secret_values import forms
+from .secret_values import SHORTEST, forms
 
 LONGEST_LINE = 1 << 20
 """A line of a log is no longer; marks may be longer than what they stand for."""
@@ -61,8 +61,8 @@ class Masker:
 
     def text(self, text):
         """Return a text without its secrets."""
-        if self._is_off or len(text) < 8:
-            return text
+        if self._is_off or (len(text) < SHORTEST and text.isascii() and "@" not in text):
+            return text  # of so few bytes none is a value or a part of one, and `://:w@` has an `@`
         raw = text.encode("utf-8", "surrogatepass")
         masked = self.mask(raw)
         if masked is raw:

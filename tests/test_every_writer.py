@@ -328,6 +328,14 @@ def test_any_run_comes_back_from_junit(first: Recording, dialect: str) -> None:
             assert abs(its.duration_us - last.duration_us) <= 500
 
 
+@pytest.mark.parametrize("traceback", ["", " ", "\xa0\n"])
+def test_a_failure_whose_traceback_is_blank_keeps_its_message_in_junit(traceback: str) -> None:
+    failure = {"phase": "call", "message": "m", "type": "T", "traceback": traceback}
+    tried = a_test("t", "timed_out", failures=[failure], will_retry=True)
+    second = again(seeded(7, tried, a_test("t", attempt=2)), "junit")
+    assert messages(second.results.tests[0].attempts[0]) == ["m"]
+
+
 @ANY_RUN
 @given(first=runs(), dialect=st.sampled_from(libtest.DIALECTS))
 def test_any_run_comes_back_from_libtest_json(first: Recording, dialect: str) -> None:

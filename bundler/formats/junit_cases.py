@@ -324,14 +324,19 @@ def _failure_marks(attempt: Attempt, outcome: Verdict) -> Iterator[Mark]:
 
 
 def _failure_mark(failure: Failure, tag: str) -> Mark:
-    message, text = failure.message, failure.traceback or failure.message
+    message, text = failure.message, _said(failure)
     if failure.phase in ("setup", "teardown"):
         tag, message = "error", f'failed on {failure.phase} with "{message}"'
     return Mark(tag, shortened(message), text, failure.type, failure.phase)
 
 
 def _text(failures: Iterable[Failure]) -> str:
-    return "\n\n".join(one.traceback or one.message for one in failures)
+    return "\n\n".join(map(_said, failures))
+
+
+def _said(failure: Failure) -> str:
+    traceback = failure.traceback or ""
+    return traceback if traceback.strip() else failure.message
 
 
 def shortened(message: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,11 +41,16 @@ def environment_differences(
     return ranked(marked_applied(found, {**bench.kit.taken.sets, **_applied_words(bench)}))
 
 
-def file_difference(bench: Bench, original: Original) -> Iterator[Difference]:
-    """Say whether the failing test's own file is what it was at the recorded commit."""
+def file_differences(bench: Bench, originals: Iterable[Original]) -> Iterator[Difference]:
+    """Say of the failing tests' own files whether each is what it was at the recorded commit."""
+    files = dict.fromkeys(original.test_id.partition("::")[0] for original in originals)
+    return itertools.chain.from_iterable(_file_difference(bench, file) for file in files)
+
+
+def _file_difference(bench: Bench, file: str) -> Iterator[Difference]:
+    """Say whether a file is what it was at the recorded commit."""
     git = environment_of(bench.kit.parent).get("git")
     commit = git.get("commit") if isinstance(git, dict) else None
-    file = original.target.test_id.partition("::")[0]
     if bench.root is None:
         return
     if not (bench.root / file).exists():
@@ -63,9 +69,9 @@ def file_difference(bench: Bench, original: Original) -> Iterator[Difference]:
 
 def parting_of(kit: Kit, original: Original, sight: Sight | None) -> Parting | None:
     """Return where the recorded execution of a test and another one part."""
-    if sight is None or sight.where is None or original.target.collection:
+    if sight is None or sight.where is None or original.past is None:
         return None
-    test_id = original.target.test_id
+    test_id = original.test_id
     recorded = steps(course(kit.parent, test_id), test_id, original.attempt)
     try:
         again = bundle.read_directory(Path(sight.where))

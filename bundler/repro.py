@@ -151,7 +151,7 @@ class Sight:
 class Conclusion:
     """The verdict on one failure, and everything that was tried for it."""
 
-    target: Target
+    test_id: str
     verdict: ReproVerdict
     rung: Rung | None
     polluters: tuple[str, ...] = ()
@@ -338,7 +338,7 @@ class _Climb:
     def conclusion(self) -> Conclusion:
         verdict, rung = self.verdict()
         return Conclusion(
-            target=self.target,
+            test_id=self.target.test_id,
             verdict=verdict,
             rung=rung,
             polluters=self.polluters or () if verdict is ReproVerdict.ORDER_DEPENDENT else (),

@@ -73,14 +73,18 @@ def document(report: Report) -> dict[str, Any]:
 
 def lines(report: Report, look: Look) -> Iterator[str]:
     """Yield the report as lines of text: each verdict, then what differs, then what was applied."""
+    untried = [original for original, conclusion in report.concluded if not conclusion.tried]
     for original, conclusion in report.concluded:
-        yield from _lines(report, original, conclusion, look)
+        if conclusion.tried or len(untried) == 1:
+            yield from _lines(report, original, conclusion, look)
+    if len(untried) > 1:
+        yield from _untried_lines(untried, look)
     yield from _environment_lines(report, look)
 
 
 def plain_command(report: Report, conclusion: Conclusion) -> str:
     """Return what somebody without this tool types to see the same."""
-    bench, target = report.bench, conclusion.target
+    bench, test_id = report.bench, conclusion.test_id
     variables = {}
     if (seed := hash_seed_of(bench)) is not None:
         variables["PYTHONHASHSEED"] = seed
@@ -88,11 +92,11 @@ def plain_command(report: Report, conclusion: Conclusion) -> str:
     if "time zone" in different and "TZ" in bench.kit.taken.sets:
         variables["TZ"] = bench.kit.taken.sets["TZ"]
     if conclusion.verdict is ReproVerdict.ORDER_DEPENDENT:
-        ids = [*conclusion.polluters, target.test_id]
+        ids = [*conclusion.polluters, test_id]
     elif conclusion.rung in (Rung.FILE, Rung.WORKER):
-        ids = [*_before(conclusion), target.test_id]
+        ids = [*_before(conclusion), test_id]
     else:
-        ids = [target.test_id]
+        ids = [test_id]
     if conclusion.rung is Rung.FULL:
         argv = bench.kit.start.argv[_arguments_at(bench) :]
         return plain_line([], variables, [*argv, *_shuffled_alike(bench, argv)])
@@ -185,15 +189,28 @@ def _after_others(conclusion: Conclusion) -> str:
     return f"{words}:" if conclusion.minimal else f"{words} (a smaller set may do):"
 
 
+def _untried_lines(untried: list[Original], look: Look) -> Iterator[str]:
+    """The failures for which there was no time, together: a broken environment has thousands."""
+    word = look.paint(_STYLES[ReproVerdict.COULD_NOT_RUN], "COULD NOT RUN")
+    yield f"{word}  {len(untried):,} failures"
+    yield "  there was no time to execute them; name one of them, or raise --budget:"
+    yield from _listed([original.test_id for original in untried])
+    yield ""
+
+
+def _listed(test_ids: Sequence[str]) -> Iterator[str]:
+    for one in test_ids[:MOST_IDS]:
+        yield f"    {one_line(one)}"
+    if len(test_ids) > MOST_IDS:
+        yield f"    and {len(test_ids) - MOST_IDS:,} more"
+
+
 def _lines(report: Report, original: Original, conclusion: Conclusion, look: Look) -> Iterator[str]:
     word = conclusion.verdict.value.replace("_", " ").upper()
-    name = one_line(original.target.test_id)
+    name = one_line(original.test_id)
     yield f"{look.paint(_STYLES[conclusion.verdict], word)}  {name}"
     yield f"  {one_line(_sentence(conclusion))}"
-    for one in conclusion.polluters[:MOST_IDS]:
-        yield f"    {one_line(one)}"
-    if len(conclusion.polluters) > MOST_IDS:
-        yield f"    and {len(conclusion.polluters) - MOST_IDS} more"
+    yield from _listed(conclusion.polluters)
     for chance in conclusion.takes:
         passed, of = conclusion.without(chance)
         what = chance_words(chance)
@@ -283,7 +300,7 @@ def _document(report: Report, original: Original, conclusion: Conclusion) -> dic
     nothing = conclusion.last(Seen.NOTHING, Seen.GONE)
     parting = _parting(report, original, conclusion)
     return {
-        "test_id": original.target.test_id,
+        "test_id": original.test_id,
         "verdict": conclusion.verdict.value,
         "rung": conclusion.rung.value if conclusion.rung else None,
         "polluters": list(conclusion.polluters),
@@ -296,7 +313,7 @@ def _document(report: Report, original: Original, conclusion: Conclusion) -> dic
         "recorded": original.words,
         "here": differs.why if differs else None,
         "could_not_run": nothing.why if nothing else None,
-        "states_restored": original.target.test_id in report.bench.states,
+        "states_restored": original.test_id in report.bench.states,
         "plain_command": plain_command(report, conclusion),
         "parting": parting.to_document() if parting else None,
         "executions": [

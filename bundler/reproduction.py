@@ -23,7 +23,18 @@ from bundler.generators import random_seeds
 from bundler.manifest import encode_document
 from bundler.recorder import Recorded, Request
 from bundler.recording import Recording
-from bundler.repro import BudgetSpent, Chance, Climb, Conclusion, Rung, Seen, Sight, Trial, ladder
+from bundler.repro import (
+    BudgetSpent,
+    Chance,
+    Climb,
+    Conclusion,
+    ReproVerdict,
+    Rung,
+    Seen,
+    Sight,
+    Trial,
+    ladder,
+)
 from bundler.repro_progress import progress_lines
 from bundler.rerun_start import Start
 from bundler.runners import pytest as pytest_runner
@@ -81,11 +92,14 @@ def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) 
 
     Ctrl-C ends it with what is known until then, and `bench.stopped` says so.
     """
+    if _is_late(bench, deadline_s):  # of many failures, most: nothing is made for them
+        return Conclusion(original.test_id, ReproVerdict.COULD_NOT_RUN, None, budget_spent=True)
+    bench.ui.status(f"bundle: {original.test_id}")
     climb = ladder(original.target, repeat, chances(bench, original))
     trial, before = next(climb), None
     while True:
         try:
-            if time.monotonic() + bench.typical_s() / 2 > deadline_s:
+            if _is_late(bench, deadline_s):
                 trial = climb.throw(BudgetSpent())
             sight = execute(bench, original, trial, deadline_s)
             for line in progress_lines(before, trial, sight, bench.typical_s()):
@@ -100,6 +114,10 @@ def reproduce(bench: Bench, original: Original, deadline_s: float, repeat: int) 
             return _concluded(climb)
 
 
+def _is_late(bench: Bench, deadline_s: float) -> bool:
+    return time.monotonic() + bench.typical_s() / 2 > deadline_s
+
+
 def _concluded(climb: Climb) -> Conclusion:
     try:
         climb.throw(BudgetSpent())
@@ -112,7 +130,7 @@ def _concluded(climb: Climb) -> Conclusion:
 def chances(bench: Bench, original: Original) -> Iterator[Chance]:
     """Yield what executions of a failure are given of the recorded run and could do without."""
     kit = bench.kit
-    drew = original.target.test_id in bench.states or kit.parent.manifest.seed_imposed
+    drew = original.test_id in bench.states or kit.parent.manifest.seed_imposed
     if drew or random_seeds(kit.parent):
         yield Chance.NUMBERS
     if hash_seed_of(bench) is not None:
@@ -231,7 +249,7 @@ def _words(bench: Bench, trial: Trial) -> list[str]:
 def _documents(bench: Bench, original: Original, trial: Trial) -> dict[str, bytes]:
     wanted = list(trial.before)
     if trial.rung not in (Rung.FULL, Rung.COLLECTION):
-        wanted.append(original.target.test_id)
+        wanted.append(original.test_id)
     kept = [one for one in wanted if one in bench.states]
     states = {alias: bench.states[one] for one in kept for alias in aliases(one)}
     ids = [alias for one in wanted for alias in aliases(one)]

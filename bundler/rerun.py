@@ -161,19 +161,23 @@ def worker_sequences(results: Results, wanted: Collection[str]) -> list[tuple[st
     Each sequence is one process's history. To see what the wanted tests saw, run each of them in a
     process of its own.
     """
+    sequences = []
+    for ids in histories(results):
+        found = [index for index, one in enumerate(ids) if one in wanted]
+        if found:
+            sequences.append(_unique(ids[: found[-1] + 1]))
+    return sequences
+
+
+def histories(results: Results) -> list[list[str]]:
+    """Return, for each process that ran tests, their ids in the order in which it ran them."""
     lanes: dict[tuple[str, str | None], list[tuple[float, int, str]]] = {}
     for test in results.tests:
         for attempt in test.attempts:
             order = math.inf if attempt.order is None else attempt.order
             place = (order, attempt.started_us, test.test_id)
             lanes.setdefault((test.session, attempt.worker), []).append(place)
-    sequences = []
-    for lane in lanes.values():
-        ids = [place[-1] for place in sorted(lane)]
-        found = [index for index, one in enumerate(ids) if one in wanted]
-        if found:
-            sequences.append(_unique(ids[: found[-1] + 1]))
-    return sequences
+    return [[place[-1] for place in sorted(lane)] for lane in lanes.values()]
 
 
 def selection_document(

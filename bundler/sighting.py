@@ -14,7 +14,7 @@ from itertools import zip_longest
 from bundler.fingerprint import fingerprint, normalised
 from bundler.manifest import RunStatus
 from bundler.repro import Seen, Target
-from bundler.rerun import pytest_file, worker_sequences
+from bundler.rerun import histories, pytest_file
 from bundler.results import (
     BAD,
     RED,
@@ -42,9 +42,11 @@ class Original:
     """A recorded failure that is to be seen again: where it stood, and by what it is known.
 
     `untold` are the fields of a failure that the recording leaves out, as a JUnit report does.
+    `past` is None for a file or node that could not be collected.
     """
 
-    target: Target
+    test_id: str
+    past: Past | None
     fingerprints: frozenset[str]
     words: str
     text: str
@@ -53,6 +55,43 @@ class Original:
     file: str | None = None
     attempt: int | None = None
     worker: str | None = None
+
+    @property
+    def target(self) -> Target:
+        """What is to be executed, made when it is asked for: of many failures it is large."""
+        if self.past is None:
+            return Target(self.test_id, collection=True)
+        return self.past.target(self.test_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What each process of a run had run, in order, and all that was to run: for every failure."""
+
+    histories: list[list[str]]
+    full: tuple[str, ...]
+
+    def target(self, test_id: str) -> Target:
+        """Return a test with what its process had run before it."""
+        before, file = self._before(test_id), pytest_file(test_id)
+        same_file = tuple(one for one in before if pytest_file(one) == file)
+        return Target(test_id, file_before=same_file, worker_before=before, full=self.full)
+
+    def _before(self, test_id: str) -> tuple[str, ...]:
+        for ids in self.histories:
+            if test_id in ids:
+                last = len(ids) - ids[::-1].index(test_id)
+                ran = tuple(dict.fromkeys(ids[:last]))
+                if ran[-1] == test_id:
+                    return ran[:-1]
+        return ()
+
+
+def past_of(results: Results) -> Past:
+    """Return what each process of a run had run."""
+    collected = dict.fromkeys(key[1] for key in results.collected)
+    full = collected or dict.fromkeys(test.test_id for test in results.tests)
+    return Past(histories(results), tuple(full))
 
 
 def originals(results: Results, test_ids: Iterable[str] | None = None) -> list[Original]:
@@ -67,19 +106,19 @@ def originals(results: Results, test_ids: Iterable[str] | None = None) -> list[O
         if (test.verdict in RED if wanted is None else test.test_id in wanted)
         and _failing_attempt(test) is not None
     }
-    tests = [_original(results, test) for test in found.values()]
+    past = past_of(results)
+    tests = [_original(past, test) for test in found.values()]
     return [*_uncollected(results, wanted), *tests]
 
 
 def look(results: Results, status: RunStatus, original: Original) -> tuple[Seen, str]:
     """Return what an execution showed of a failure, and the failure or the reason in a line."""
-    target = original.target
-    if target.collection:
+    if original.past is None:
         return _look_at_node(results, status, original)
-    found = [test for name in aliases(target.test_id) for test in results.with_id(name)]
+    found = [test for name in aliases(original.test_id) for test in results.with_id(name)]
     attempts = [attempt for test in found for attempt in test.attempts]
     if not attempts:
-        return _why_not_executed(results, status, target.test_id)
+        return _why_not_executed(results, status, original.test_id)
     bad = [attempt for attempt in attempts if _is_bad(attempt)]
     for attempt in bad:
         if original.fingerprints & fingerprints(attempt, original.untold):
@@ -161,27 +200,19 @@ def _failing_attempt(test: TestResult) -> Attempt | None:
     return next((attempt for attempt in reversed(test.attempts) if _is_bad(attempt)), None)
 
 
-def _original(results: Results, test: TestResult) -> Original:
+def _original(past: Past, test: TestResult) -> Original:
     attempt = _failing_attempt(test)
     assert attempt is not None, f"{test.test_id} has not failed"
     failures = failures_of(attempt)
-    before = _before(results, test.test_id)
-    file = pytest_file(test.test_id)
-    target = Target(
-        test_id=test.test_id,
-        file_before=tuple(one for one in before if pytest_file(one) == file),
-        worker_before=before,
-        full=tuple(dict.fromkeys(key[1] for key in results.collected))
-        or tuple(dict.fromkeys(one.test_id for one in results.tests)),
-    )
     return Original(
-        target=target,
+        test_id=test.test_id,
+        past=past,
         fingerprints=fingerprints(attempt),
         words=words_of(attempt),
         text="\n".join(_texts(failures, attempt)),
         message=failures[0].message if failures else "",
         untold=_untold(failures),
-        file=test.file or file,
+        file=test.file or pytest_file(test.test_id),
         attempt=attempt.number,
         worker=attempt.worker,
     )
@@ -199,18 +230,11 @@ def _texts(failures: Iterable[Failure], attempt: Attempt) -> Iterator[str]:
         yield f"{failure.type}: {failure.message}\n{failure.traceback or ''}"
 
 
-def _before(results: Results, test_id: str) -> tuple[str, ...]:
-    """What the worker that ran a test had run before it."""
-    for sequence in worker_sequences(results, {test_id}):
-        if sequence[-1] == test_id:
-            return sequence[:-1]
-    return ()
-
-
 def _uncollected(results: Results, wanted: set[str] | None) -> list[Original]:
     return [
         Original(
-            target=Target(problem.node_id, collection=True),
+            test_id=problem.node_id,
+            past=None,
             fingerprints=frozenset(map(_known_by, problem.failures)),
             words=_failure_words(problem.failures[0]) if problem.failures else "not collected",
             text="\n".join(f"{f.type}: {f.message}\n{f.traceback or ''}" for f in problem.failures),
@@ -223,7 +247,7 @@ def _uncollected(results: Results, wanted: set[str] | None) -> list[Original]:
 
 
 def _look_at_node(results: Results, status: RunStatus, original: Original) -> tuple[Seen, str]:
-    node = original.target.test_id
+    node = original.test_id
     broken = [p for p in results.collection if p.outcome is Verdict.ERRORED]
     found = [
         failure for problem in broken if problem.node_id == node for failure in problem.failures

@@ -408,6 +408,26 @@ def test_what_a_worker_ran_before_is_in_its_order_and_of_that_worker_alone() -> 
     )
 
 
+def test_what_ran_before_is_kept_once_however_many_failed() -> None:
+    every = [f"a.py::t{number}" for number in range(50)]
+    results = results_of(
+        a_log(
+            *(
+                [
+                    line("TestStarted", one, order=order),
+                    line("TestFinished", one, outcome="failed", failures=[]),
+                ]
+                for order, one in enumerate(every)
+            )
+        )
+    )
+    found = originals(results)
+    assert len({id(original.past) for original in found}) == 1
+    assert [original.target.worker_before for original in found] == [
+        tuple(every[:number]) for number in range(50)
+    ]
+
+
 def test_a_flaky_test_is_reproduced_only_where_it_is_named() -> None:
     results = results_of(a_log(failed("x"), a_test("t", attempt=2)))
     assert originals(results) == []

@@ -161,6 +161,20 @@ def test_a_failure_is_named_by_its_name_rather_than_by_what_it_begins(here: Plac
     assert [test["test_id"] for test in told["tests"]] == ["test_it.py::test_a"]
 
 
+def test_failures_without_time_are_told_together(here: Place) -> None:
+    suite = "import pytest\n@pytest.mark.parametrize('n', range(40))\ndef test_x(n): assert n < 0\n"
+    recorded(here, suite)
+    told = here.bundle("repro", "--repeat", "1", "--budget", "3")
+    verdicts = [line for line in told.stdout.splitlines() if line[:1].isupper()]
+    seen = [line for line in verdicts if line.startswith("REPRODUCED")]
+    assert seen == [f"REPRODUCED  test_it.py::test_x[{n}]" for n in range(len(seen))]
+    assert f"COULD NOT RUN  {40 - len(seen)} failures" in verdicts
+    assert "there was no time to execute them; name one of them, or raise --budget:" in told.stdout
+    assert told.stderr.count("bundle: test_it.py::test_x") == len(seen)
+    as_json = documented(here.bundle("repro", "--repeat", "1", "--budget", "0.5", "--json"))
+    assert len(as_json["tests"]) == 40
+
+
 def test_failures_on_a_worker_are_shown_again_in_one_process(here: Place) -> None:
     recorded(here, ORDER, "-n1")
     [test] = documented(here.bundle("repro", "--json", "--repeat", "2"))["tests"]

@@ -13,7 +13,7 @@ import typer
 
 from bundler.about import environment_of
 from bundler.arguments import RUN, TEST
-from bundler.circumstances import environment_differences, file_difference
+from bundler.circumstances import environment_differences, file_differences
 from bundler.configuration import load
 from bundler.environment_difference import taken_over
 from bundler.errors import AmbiguousRun, RunNotFound, UsageError
@@ -114,16 +114,17 @@ def _carry_out(bench: Bench, failures: list[Original], budget: float, repeat: in
     end = time.monotonic() + budget
     concluded = []
     for number, original in enumerate(failures):
-        # What one failure does not need is there for those that follow.
-        share = (end - time.monotonic()) / (len(failures) - number)
-        bench.ui.status(f"bundle: {original.target.test_id}")
-        conclusion = reproduce(bench, original, time.monotonic() + share, repeat)
+        # What one failure does not need is there for those that follow; of very many the first
+        # ones get a verdict, rather than all of them nothing.
+        now = time.monotonic()
+        share = max((end - now) / (len(failures) - number), bench.typical_s() * (repeat + 1))
+        conclusion = reproduce(bench, original, min(now + share, end), repeat)
         concluded.append((original, conclusion))
         if bench.stopped:
             bench.ui.status("bundle: stopped; this is what is known")
             break
-    sources = [one for original in failures for one in file_difference(bench, original)]
-    different = environment_differences(bench, failures, list(dict.fromkeys(sources)))
+    sources = list(file_differences(bench, failures))
+    different = environment_differences(bench, failures, sources)
     return Report(bench, concluded, different)
 
 
@@ -167,7 +168,7 @@ def _failures(parent: Recording, test: str | None) -> list[Original]:
             hint=f"`bundle replay {short}` shows what did.",
         )
     if test not in wanted and len(failed) > 1:
-        ids = ", ".join(one.target.test_id for one in failed[:5])
+        ids = ", ".join(one.test_id for one in failed[:5])
         raise AmbiguousRun(
             f"test {test!r} is more than one that failed: {ids}", hint="Give its whole id."
         )

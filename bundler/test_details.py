@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -33,18 +33,62 @@ if TYPE_CHECKING:  # what a test said of itself is loaded when one test is asked
 _MOST_PASSED = 100
 
 
-def lines_of_test(
-    recording: Recording, test: TestResult, look: Look, attempts: Attempts | None = None
-) -> Iterator[str]:
-    """Yield everything about one test: where it stood, and every attempt with its output.
+def lines_of_tests(recording: Recording, tests: Sequence[TestResult], look: Look) -> Iterator[str]:
+    """Yield everything about the occurrences of one test: every attempt, with its output."""
+    neighbours = Neighbours(recording.results)
+    attempts = Attempts(recording, tests[0].test_id)
+    for test in tests:
+        yield from _lines(recording, test, neighbours, attempts, look)
 
-    `attempts` is shared by the tests of one id, as in `bundler.story`.
-    """
+
+def documents_of_tests(
+    recording: Recording, tests: Sequence[TestResult]
+) -> Iterator[dict[str, Any]]:
+    """Yield the same, each occurrence as an object of JSON; times are microseconds."""
+    neighbours = Neighbours(recording.results)
+    attempts = Attempts(recording, tests[0].test_id)
+    for test in tests:
+        yield _document(recording, test, neighbours, attempts)
+
+
+class Neighbours:
+    """What each worker ran, in order: made once for however many occurrences a test has."""
+
+    def __init__(self, results: Results) -> None:
+        lanes: dict[tuple[str, str | None], list[tuple[int, int, TestResult]]] = {}
+        for test in results.tests:
+            for attempt in test.attempts:
+                place = (attempt.started_us, attempt.order or 0, test)
+                lanes.setdefault((test.session, attempt.worker), []).append(place)
+        self._rows = {key: _in_order(lane) for key, lane in lanes.items()}
+        self._places = {
+            key: {id(test): place for place, test in enumerate(row)}
+            for key, row in self._rows.items()
+        }
+
+    def of(self, test: TestResult) -> tuple[TestResult | None, TestResult | None]:
+        """Return what its worker ran just before and just after the last attempt of a test."""
+        if not test.attempts:
+            return None, None
+        key = test.session, test.worker
+        row, place = self._rows[key], self._places[key][id(test)]
+        return row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None
+
+
+def _in_order(lane: list[tuple[int, int, TestResult]]) -> list[TestResult]:
+    """A test that was tried again at once stands there once."""
+    lane.sort(key=lambda one: one[:2])
+    return [test for test, _ in itertools.groupby(test for _, _, test in lane)]
+
+
+def _lines(
+    recording: Recording, test: TestResult, neighbours: Neighbours, attempts: Attempts, look: Look
+) -> Iterator[str]:
     from bundler.story import told_by
 
     widest = max((len(attempt.worker or "") for attempt in test.attempts), default=0)
     layout = Layout(look, worker_width=widest)
-    for label, text in _test_facts(recording, test, look):
+    for label, text in _test_facts(recording, test, neighbours, look):
         if text:
             yield layout.labelled(label, text)
     told = told_by(recording, test, attempts)
@@ -59,7 +103,9 @@ def lines_of_test(
         yield layout.status(verdict_word(test), test_name(look, test))
 
 
-def _test_facts(recording: Recording, test: TestResult, look: Look) -> Iterator[tuple[str, str]]:
+def _test_facts(
+    recording: Recording, test: TestResult, neighbours: Neighbours, look: Look
+) -> Iterator[tuple[str, str]]:
     line = f":{test.line}" if test.line is not None else ""
     yield "Test", test_name(look, test)
     run = status_word(recording.manifest)
@@ -70,7 +116,7 @@ def _test_facts(recording: Recording, test: TestResult, look: Look) -> Iterator[
     yield "Defined in", one_line(f"{test.file}{line}") if test.file else ""
     yield "Worker", one_line(test.worker or "")
     yield "Order", f"{test.order + 1:,} in its sequence" if test.order is not None else ""
-    before, after = neighbours(recording.results, test)
+    before, after = neighbours.of(test)
     yield "After", test_name(look, before) if before else ""
     yield "Before", test_name(look, after) if after else ""
 
@@ -164,30 +210,12 @@ def _key(test: TestResult, attempt: Attempt) -> AttemptKey:
     return test.session, test.occurrence, attempt.number
 
 
-def neighbours(results: Results, test: TestResult) -> tuple[TestResult | None, TestResult | None]:
-    """Return what its worker ran just before and just after the last attempt of a test."""
-    if not test.attempts:
-        return None, None
-    ran = [
-        (attempt.started_us, attempt.order or 0, other)
-        for other in results.tests
-        if other.session == test.session
-        for attempt in other.attempts
-        if attempt.worker == test.worker
-    ]
-    ran.sort(key=lambda one: one[:2])
-    row = [other for other, _ in itertools.groupby(other for _, _, other in ran)]
-    place = len(row) - 1 - row[::-1].index(test)
-    return (row[place - 1] if place else None, row[place + 1] if place + 1 < len(row) else None)
-
-
-def document_of_test(
-    recording: Recording, test: TestResult, attempts: Attempts | None = None
+def _document(
+    recording: Recording, test: TestResult, neighbours: Neighbours, attempts: Attempts
 ) -> dict[str, Any]:
-    """Return everything about one test as an object of JSON; times are microseconds."""
     from bundler.story import told_by
 
-    before, after = neighbours(recording.results, test)
+    before, after = neighbours.of(test)
     told = told_by(recording, test, attempts)
     return {
         "run_id": recording.manifest.run_id,

@@ -50,7 +50,7 @@ def look_at(recording: Any) -> object:
     from bundler.replay import replay
     from bundler.rerun import Order, State, plan, state_after
     from bundler.run_details import run_lines
-    from bundler.test_details import document_of_test, lines_of_test
+    from bundler.test_details import documents_of_tests, lines_of_tests
     from bundler.verification import verify
 
     look, results = Look(), recording.results
@@ -58,8 +58,8 @@ def look_at(recording: Any) -> object:
     drain(replay(recording, Options(), look, name="fuzz"))
     drain(run_lines(recording, look))
     for test in results.tests[:5]:
-        drain(lines_of_test(recording, test, look))
-        json.dumps(document_of_test(recording, test))
+        drain(lines_of_tests(recording, [test], look))
+        json.dumps(list(documents_of_tests(recording, [test])))
     for name in WRITERS:
         writer_of(name).write(recording, io.BytesIO())
     plan(state_after(State(), results), results, Order.WORKER)

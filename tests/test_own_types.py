@@ -21,7 +21,7 @@ from bundler.own_events import Wanted, own_events
 from bundler.recording import Recording
 from bundler.replay import replay
 from bundler.run_details import run_lines
-from bundler.test_details import document_of_test, lines_of_test
+from bundler.test_details import documents_of_tests, lines_of_tests
 
 FAILURE: dict[str, Any] = {
     "phase": "call",
@@ -107,8 +107,8 @@ def everything_of(recording: Recording) -> None:
     list(replay(recording, SHOWN, look, name="x"))
     list(run_lines(recording, look))
     for test in recording.results.tests:
-        list(lines_of_test(recording, test, look))
-        json.dumps(document_of_test(recording, test))
+        list(lines_of_tests(recording, [test], look))
+        json.dumps(list(documents_of_tests(recording, [test])))
     for to in WRITERS:
         writer_of(to).write(recording, io.BytesIO())
     list(own_events(recording, Wanted("TRACE", frozenset())))

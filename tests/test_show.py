@@ -34,7 +34,7 @@ from bundler.naming import matching_tests
 from bundler.recording import Recording
 from bundler.replay import replay
 from bundler.run_details import run_lines
-from bundler.test_details import lines_of_test, neighbours
+from bundler.test_details import Neighbours, lines_of_tests
 
 Capture = pytest.CaptureFixture[str]
 
@@ -45,7 +45,7 @@ def shown_run(made: Recording, look: Look | None = None) -> str:
 
 def shown_test(made: Recording, text: str, look: Look | None = None) -> str:
     [test] = matching_tests(made.results, text)
-    return "".join(f"{text}\n" for text in lines_of_test(made, test, look or Look()))
+    return "".join(f"{text}\n" for text in lines_of_tests(made, [test], look or Look()))
 
 
 @pytest.mark.parametrize("scene", SCENES)
@@ -129,7 +129,8 @@ def test_neighbours_are_those_of_the_same_worker() -> None:
         for us, (one, (worker, order)) in enumerate(zip(ids, places, strict=True))
     ]
     made = recording(a_log(session(), *runs))
-    rows = [neighbours(made.results, test) for test in made.results.tests]
+    neighbours = Neighbours(made.results)
+    rows = [neighbours.of(test) for test in made.results.tests]
     names = [tuple(one and one.test_id[-1] for one in row) for row in rows]
     assert names == [(None, "c"), (None, "d"), ("a", "e"), ("b", None), ("c", None)]
 
@@ -145,8 +146,9 @@ def test_a_test_that_was_retried_is_not_its_own_neighbour() -> None:
         )
     )
     one, two = made.results.tests
-    assert neighbours(made.results, one) == (None, two)
-    assert neighbours(made.results, two) == (one, None)
+    neighbours = Neighbours(made.results)
+    assert neighbours.of(one) == (None, two)
+    assert neighbours.of(two) == (one, None)
 
 
 def test_the_files_of_a_test_are_named() -> None:

@@ -18,13 +18,12 @@ from bundler.look import ColourChoice, Look
 from bundler.manifest import encode_document, summary_document
 from bundler.names import shown
 from bundler.naming import named, tests_named
-from bundler.own_events import Attempts
 from bundler.recording import Recording
 from bundler.results import TestResult
 from bundler.run_details import run_lines
 from bundler.store import is_path, open_store
 from bundler.terminal import Ui
-from bundler.test_details import document_of_test, lines_of_test
+from bundler.test_details import documents_of_tests, lines_of_tests
 from bundler.traces import ENDING, trace_at, trace_in
 
 if TYPE_CHECKING:
@@ -128,15 +127,12 @@ def _trace_member(recording: Recording, name: str) -> str | None:
 def _lines(recording: Recording, found: list[TestResult] | None, look: Look) -> Iterator[str]:
     if found is None:
         yield from run_lines(recording, look)
-    attempts = Attempts(recording, found[0].test_id) if found else None
-    for test in found or ():
-        yield from lines_of_test(recording, test, look, attempts)
+    else:
+        yield from lines_of_tests(recording, found, look)
 
 
 def _documents(recording: Recording, found: list[TestResult] | None) -> Iterator[bytes]:
     if found is None:
         yield encode_document(summary_document(recording.manifest, recording.results))
-    attempts = Attempts(recording, found[0].test_id) if found else None
-    for test in found or ():
-        document = document_of_test(recording, test, attempts)
+    for document in documents_of_tests(recording, found) if found else ():
         yield json.dumps(document, indent=2).encode("ascii") + b"\n"

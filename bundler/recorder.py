@@ -223,7 +223,7 @@ class Recorder:
             if self._thread.is_alive():
                 self._thread.join(timeout=5)
             return self._finish(ending, is_one_test=is_one_test)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BundleError) as error:
             self.disarm(error)
         finally:
             self._close()

@@ -274,3 +274,21 @@ def test_the_configured_colour_is_followed(here: Place) -> None:
     here.file("pyproject.toml", "[tool.bundle]\ncolor = 'always'\n")
     assert "\x1b[" in here.bundle("replay").stdout
     assert "\x1b[" not in here.bundle("replay", "--color", "never").stdout
+
+
+def test_a_rule_that_refuses_what_tests_left_changes_nothing_for_the_command(here: Place) -> None:
+    refusing = """
+import sys
+from bundler import cli, left_files
+from bundler.errors import HostileRecording
+def refuse(*_, **__): raise HostileRecording("tests/x breaks a rule")
+left_files.settle = refuse
+sys.exit(cli.run(["run", "--", sys.executable, "-c", "print('said'); raise SystemExit(7)"]))
+"""
+    env = os.environ | {"BUNDLE_STORE": str(here.store)}
+    done = subprocess.run(
+        [sys.executable, "-c", refusing], cwd=here.project, env=env, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (7, "said\n")
+    assert "tests/x breaks a rule" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -112,7 +112,7 @@ def run(words: list[str]) -> int:
 
 def _tell(error: Exception, ui: Ui) -> int:
     """Say what went wrong in one sentence, and return the exit code for it."""
-    from bundler.errors import BundleError, OutputError
+    from bundler.errors import BundleError, OutputError, own_fault
 
     if isinstance(error, BundleError):
         ui.error(error.message, error.hint)
@@ -123,8 +123,7 @@ def _tell(error: Exception, ui: Ui) -> int:
     if isinstance(error, OSError):
         ui.error(_refusal(error))
         return OutputError.exit_code
-    what = ": ".join(filter(None, [type(error).__name__, str(error)]))
-    ui.error(f"bundle itself failed: {what}", REPORT_IT)
+    ui.error(own_fault(error), REPORT_IT)
     return OUR_OWN_FAULT
 
 

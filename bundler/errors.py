@@ -81,3 +81,9 @@ class AmbiguousRun(RunNotFound):
     """More than one run has that prefix."""
 
     default_hint = "Give more digits of the run id."
+
+
+def own_fault(error: Exception) -> str:
+    """Return what a fault of bundler itself is called: `bundle itself failed: KeyError: 'x'`."""
+    words = ": ".join(filter(None, [type(error).__name__, str(error)]))
+    return f"bundle itself failed: {words}"

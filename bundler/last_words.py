@@ -6,7 +6,7 @@ import shlex
 
 from bundler import pruning
 from bundler.configuration import Configuration
-from bundler.errors import BundleError
+from bundler.errors import BundleError, own_fault
 from bundler.escapes import one_line
 from bundler.execution import Execution, reason_of
 from bundler.results import NOT_PASSING, Results, Status, Verdict
@@ -17,9 +17,12 @@ from bundler.terminal import Ui
 
 def finish(ui: Ui, execution: Execution, configuration: Configuration) -> int:
     """Say what was recorded, prune the store where it is due, and return the exit code."""
-    for line in last_lines(execution):
-        ui.status(line)
-    tidy(ui, execution, configuration)
+    try:
+        for line in last_lines(execution):
+            ui.status(line)
+        tidy(ui, execution, configuration)
+    except Exception as error:  # a fault of ours is nothing to the command, which ends as it ended
+        ui.status(f"bundle: {own_fault(error)}")
     return leave(execution.ended)
 
 

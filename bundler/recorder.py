@@ -27,7 +27,7 @@ from bundler import (
     live_bundle,
     test_bundles,
 )
-from bundler.errors import BundleError
+from bundler.errors import BundleError, own_fault
 from bundler.events import Event, as_text
 from bundler.manifest import (
     Command,
@@ -187,7 +187,7 @@ class Recorder:
         if self.problem is None:
             try:
                 write(*arguments, **options)
-            except (OSError, ValueError, BundleError) as error:
+            except Exception as error:  # a fault of ours, too, is nothing to the command
                 self.disarm(error)
 
     def _take_suite_bundles(self, results: Results) -> bool:
@@ -223,7 +223,7 @@ class Recorder:
             if self._thread.is_alive():
                 self._thread.join(timeout=5)
             return self._finish(ending, is_one_test=is_one_test)
-        except (OSError, ValueError, BundleError) as error:
+        except Exception as error:  # a fault of ours, too: the command ends as it ended
             self.disarm(error)
         finally:
             self._close()
@@ -307,13 +307,19 @@ class Recorder:
     def disarm(self, error: Exception) -> None:
         """Record no more; the first reason is kept."""
         if self.problem is None:
-            self.problem = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            self.problem = _in_words(error)
 
     def _close(self) -> None:
         try:
             self.live.close()
         except OSError as error:
             self.disarm(error)
+
+
+def _in_words(error: Exception) -> str:
+    if not isinstance(error, OSError | ValueError | BundleError):
+        return own_fault(error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def begin(

@@ -49,6 +49,7 @@ RULES = (
         "test_guest_rules.py::test_a_defect_anywhere_in_the_probe_changes_nothing",
         "test_probe_faults.py::test_the_first_failure_disarms_for_good",
         "test_probe_faults.py::test_a_mistake_of_the_probe_itself_is_one_line",
+        "test_run.py::test_whatever_goes_wrong_with_us_the_command_ends_as_it_ended",
     ),
     _row(
         "what a suite may notice",

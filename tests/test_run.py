@@ -276,19 +276,22 @@ def test_the_configured_colour_is_followed(here: Place) -> None:
     assert "\x1b[" not in here.bundle("replay", "--color", "never").stdout
 
 
-def test_a_rule_that_refuses_what_tests_left_changes_nothing_for_the_command(here: Place) -> None:
-    refusing = """
+@pytest.mark.parametrize(
+    "fault", ["HostileRecording('a rule')", "OSError(5, 'a rule')", "KeyError('a rule')"]
+)
+@pytest.mark.parametrize("place", ["left_files.settle", "RunOutput.take", "last_words.last_lines"])
+def test_whatever_goes_wrong_with_us_the_command_ends_as_it_ended(
+    here: Place, place: str, fault: str
+) -> None:
+    faulty = f"""
 import sys
-from bundler import cli, left_files
+from bundler import cli, last_words, left_files
 from bundler.errors import HostileRecording
-def refuse(*_, **__): raise HostileRecording("tests/x breaks a rule")
-left_files.settle = refuse
+from bundler.run_output import RunOutput
+def fail(*_, **__): raise {fault}
+{place} = fail
 sys.exit(cli.run(["run", "--", sys.executable, "-c", "print('said'); raise SystemExit(7)"]))
 """
-    env = os.environ | {"BUNDLE_STORE": str(here.store)}
-    done = subprocess.run(
-        [sys.executable, "-c", refusing], cwd=here.project, env=env, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (7, "said\n")
-    assert "tests/x breaks a rule" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    done = here.run([sys.executable, "-c", faulty])
+    assert (done.code, done.stdout) == (7, "said\n")
+    assert "a rule" in done.stderr

@@ -206,6 +206,7 @@ VALUE = "abcdefgh-ijklmnop"
         ("xabcdefg...", [(1, 8)]),
         ("abcdefgh-ijklmnop...", [(0, 17)]),
         ("bcdefgh...", []),
+        ("ABCdefgh-i...", []),
         ("...klmnop", [(3, 9)]),
         ("....klmnop", [(4, 10)]),
         ("...klmnopq", [(3, 9)]),

@@ -127,7 +127,9 @@ def mutation() -> Iterator[str]:
     yield "module's own tests. Those that are not seen were looked at, and a test was written where"
     yield "one was lacking: of a module that was tried whole, what is left changes nothing that can"
     yield "be told from outside (the size of a buffer, a short cut, a default that nobody leaves"
-    yield "out).\n"
+    yield "out). `needles`, `pairs`, `windows`, `beginnings` and `fragments` choose the cheapest way"
+    yield "to search: most of what is not seen there changes what a search costs, and not its result."
+    yield ""
     yield "| module | mistakes tried | seen | |"
     yield "|---|---|---|---|"
     for module, found in sorted(noted("mutation").items()):

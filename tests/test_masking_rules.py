@@ -155,6 +155,7 @@ def test_a_pair_is_found_at_every_place_and_odd_bytes_are_left_out() -> None:
         text = b"." * before + b"kX7-canary" + b"." * (before % 3)
         assert both.find(text, 0, len(text)) == [(before, before + 10)]
         assert both.find(text, before, len(text)) == [(before, before + 10)]
+        assert both.find(text, before + 1, len(text)) == []
 
 
 def test_a_pair_that_is_half_a_character_of_utf_16_is_found_all_the_same() -> None:
@@ -163,6 +164,27 @@ def test_a_pair_that_is_half_a_character_of_utf_16_is_found_all_the_same() -> No
     for before in range(5):
         text = b"." * before + value + b"\xd8\xdf" * before
         assert (before, before + len(value)) in one.find(text, 0, len(text))
+
+
+@pytest.mark.parametrize(
+    ("value", "rarest"),
+    [
+        (b"the QZ and", b"QZ"),  # never in ordinary words
+        (b"e zq", b"zq"),  # seldom
+        (b"11a1", b"a1"),  # a digit beside a letter is a fourth as frequent
+        (b"efe0", b"e0"),
+        (b"a1QZ", b"QZ"),
+    ],
+)
+def test_a_value_is_looked_for_by_its_rarest_pair(value: bytes, rarest: bytes) -> None:
+    assert pairs.characters(rarest) in pairs.Pairs(2, [value])._table()
+
+
+def test_more_than_one_pair_in_thirty_two_and_as_many_again_are_too_many() -> None:
+    one = pairs.Pairs(2, [b"QZQ"])
+    assert len(one.find(b"QZ" * 33, 0, 66)) == 33
+    assert one.find(b"QZ" * 34, 0, 68) is None
+    assert pairs.Pairs(2, []).find(b"QZ" * 34, 0, 68) == []
 
 
 def test_a_text_that_has_too_many_pairs_is_looked_at_otherwise() -> None:

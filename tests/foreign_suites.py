@@ -188,7 +188,7 @@ test('always', { retry: 1 }, () => { if (!fixed) throw new TypeError('always'); 
 import { test } from 'vitest';
 test('before', () => {});
 test('dies', async () => {
-  await new Promise((r) => setTimeout(r, 1500));
+  await new Promise((r) => setTimeout(r, 3000));  // a busy worker tells late that it began
   process.kill(process.ppid, 'SIGKILL');
   await new Promise((r) => setTimeout(r, 500));
   process.kill(process.pid, 'SIGKILL');  // a worker without its parent asks for it for ever

@@ -216,3 +216,16 @@ def test_a_file_without_a_report_is_damaged() -> None:
 @pytest.mark.parametrize("head", [b"", b"{", b'{"a":1}', b"<testsuite/>", b'{"Action":"run"}'])
 def test_other_files_are_not_taken_for_one(head: bytes) -> None:
     assert not reportlog.recognises(head)
+
+
+def test_of_more_than_can_be_under_way_the_oldest_is_unfinished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reportlog, "_MOST_OPEN", 3)
+    ids = [f"a.py::t{number}" for number in range(5)]
+    recording = read(START, *(report("setup", nodeid=one) for one in ids))
+    assert verdicts(recording) == ["unfinished"] * 5
+    ended = [report(when, nodeid=one) for when in ("setup", "teardown") for one in ids]
+    found = read(START, *ended).results.tests
+    assert [one.verdict.value for one in found if one.test_id in ids[2:]] == ["passed"] * 3
+    assert [one.verdict.value for one in found if one.test_id == ids[0]] == ["unfinished", "passed"]

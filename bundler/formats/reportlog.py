@@ -47,6 +47,8 @@ _KNOWN = frozenset(
 _SECTION = re.compile(r"Captured (stdout|stderr|log) (setup|call|teardown)")
 _RETRIED = ("rerun", "retried")
 _PATIENCE = 1000
+_MOST_OPEN = 10_000
+"""So many attempts may wait for their end at once: far more than any pytest has workers."""
 _TIMEOUT = re.compile(r"Failed: Timeout \(?>")
 
 
@@ -238,6 +240,8 @@ class _Reading:
         )
         attempt = _Attempt(execution, worker, started_us)
         self.open.setdefault(test_id, {})[worker] = attempt
+        if len(self.open) > _MOST_OPEN:
+            del self.open[next(iter(self.open))]  # unfinished, as it would be in the end
         return attempt
 
     def _finish(self, attempt: _Attempt, line: dict[str, Any]) -> None:

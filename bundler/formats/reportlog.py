@@ -130,6 +130,8 @@ class _Reading:
             handler(self, line)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             self.unreadable += 1
+        if len(self.open) > _MOST_OPEN:
+            del self.open[next(iter(self.open))]  # unfinished, as it would be in the end
 
     def end(self) -> Recording:
         translation = self.translation
@@ -240,8 +242,6 @@ class _Reading:
         )
         attempt = _Attempt(execution, worker, started_us)
         self.open.setdefault(test_id, {})[worker] = attempt
-        if len(self.open) > _MOST_OPEN:
-            del self.open[next(iter(self.open))]  # unfinished, as it would be in the end
         return attempt
 
     def _finish(self, attempt: _Attempt, line: dict[str, Any]) -> None:

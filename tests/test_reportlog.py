@@ -228,4 +228,4 @@ def test_of_more_than_can_be_under_way_the_oldest_is_unfinished(
     ended = [report(when, nodeid=one) for when in ("setup", "teardown") for one in ids]
     found = read(START, *ended).results.tests
     assert [one.verdict.value for one in found if one.test_id in ids[2:]] == ["passed"] * 3
-    assert [one.verdict.value for one in found if one.test_id == ids[0]] == ["unfinished", "passed"]
+    assert [one.verdict.value for one in found if one.test_id in ids[:2]] == ["unfinished"] * 2

@@ -49,6 +49,7 @@ _RETRIED = ("rerun", "retried")
 _PATIENCE = 1000
 _MOST_OPEN = 10_000
 """So many attempts may wait for their end at once: far more than any pytest has workers."""
+_ONCE = (1, 1, False)
 _TIMEOUT = re.compile(r"Failed: Timeout \(?>")
 
 
@@ -250,11 +251,9 @@ class _Reading:
         del going_on[attempt.worker]
         if not going_on:
             del self.open[execution.test_id]
-        self.ended[execution.test_id] = (
-            execution.occurrence,
-            execution.attempt,
-            attempt.will_retry,
-        )
+        ended = (execution.occurrence, execution.attempt, attempt.will_retry)
+        # Nearly all tests end so: one object for them is a tenth of what is kept of each.
+        self.ended[execution.test_id] = _ONCE if ended == _ONCE else ended
         if attempt.failed_subtests and attempt.outcome is Verdict.PASSED:
             attempt.outcome = Verdict.FAILED
             attempt.reason = f"failed subtests: {attempt.failed_subtests}"

@@ -17,6 +17,8 @@ names what to do. `bundler.cli` prints both, in one place.
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False  # as in typing, whose import a short command can do without
 if TYPE_CHECKING:
     from typing import ClassVar
@@ -84,6 +86,13 @@ class AmbiguousRun(RunNotFound):
 
 
 def own_fault(error: Exception) -> str:
-    """Return what a fault of bundler itself is called: `bundle itself failed: KeyError: 'x'`."""
+    """Return what a fault of bundler itself is called: `bundle itself failed: KeyError: 'x'`.
+
+    Where BUNDLE_TRACEBACK is set, where it happened goes to stderr: it is not raised any further.
+    """
+    if os.environ.get("BUNDLE_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
     words = ": ".join(filter(None, [type(error).__name__, str(error)]))
     return f"bundle itself failed: {words}"

@@ -295,3 +295,7 @@ sys.exit(cli.run(["run", "--", sys.executable, "-c", "print('said'); raise Syste
     done = here.run([sys.executable, "-c", faulty])
     assert (done.code, done.stdout) == (7, "said\n")
     assert "a rule" in done.stderr
+    assert "Traceback" not in done.stderr
+    if fault.startswith("KeyError"):
+        done = here.run([sys.executable, "-c", faulty], BUNDLE_TRACEBACK="1")
+        assert (done.code, "Traceback" in done.stderr) == (7, True)
